@@ -1,0 +1,191 @@
+"""The artifact store: writes folders atomically, verifies them on every read."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from pydantic import ValidationError
+
+from w2s.artifacts import uris
+from w2s.artifacts.manifest import ArtifactRef, Kind, Manifest, Parent, content_digest, hash_folder
+from w2s.errors import DataLoss, FailedPrecondition, NotFound
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact that was read and verified.
+
+    Attributes:
+        ref: Its address and digest.
+        manifest: What it says of itself.
+        path: A local folder with its files. Read-only by contract.
+    """
+
+    ref: ArtifactRef
+    manifest: Manifest
+    path: Path
+
+
+@dataclass
+class Draft:
+    """An artifact being written.
+
+    Attributes:
+        path: The local folder to put files into.
+        ref: Set once the draft is committed.
+    """
+
+    path: Path
+    ref: ArtifactRef | None = None
+
+
+class ArtifactStore:
+    """Artifacts below one root, as `<root>/<kind>/<key>/`.
+
+    Args:
+        root: A folder, or any fsspec URI such as `s3://bucket/prefix`.
+        cache: A local folder for copies of remote artifacts; a temporary one when None.
+    """
+
+    def __init__(self, root: str, cache: Path | None = None) -> None:
+        self.root = uris.normalize_root(root)
+        self._fs, self._base = fsspec.core.url_to_fs(self.root)
+        self._local = self.root.startswith("file://")
+        self._cache = cache
+
+    def uri(self, kind: Kind, key: str) -> str:
+        """The address of an artifact, whether or not it exists."""
+        return f"{self.root}/{kind}/{uris.check_key(key, 'key')}"
+
+    def find(self, kind: Kind, key: str) -> ArtifactRef | None:
+        """The reference of an artifact that exists, else None."""
+        uri = self.uri(kind, key)
+        try:
+            return ArtifactRef(uri=uri, digest=self.manifest(uri).digest)
+        except NotFound:
+            return None
+
+    def manifest(self, uri: str, digest: str = "", field: str = "uri") -> Manifest:
+        """Reads an artifact's manifest, without reading its files.
+
+        Args:
+            uri: Its address.
+            digest: The digest it must have; empty for any.
+            field: The request field to name when the address is wrong.
+
+        Raises:
+            InvalidArgument: The address is not one below the root.
+            NotFound: There is no complete artifact.
+            FailedPrecondition: It has another digest.
+            DataLoss: The manifest cannot be read.
+        """
+        below = uris.confine(uri, self.root, field)
+        try:
+            manifest = Manifest.model_validate_json(self._fs.cat_file(f"{self._base}/{below}/{_MANIFEST}"))
+        except FileNotFoundError:
+            raise NotFound(f"there is no artifact at {uri}") from None
+        except ValidationError as error:
+            raise DataLoss(f"the manifest of {uri} is damaged: {error.error_count()} fields") from error
+        if digest and manifest.digest != digest:
+            raise FailedPrecondition(f"{uri} has digest {manifest.digest}, and {digest} was asked for")
+        return manifest
+
+    def read(self, uri: str, digest: str = "", field: str = "uri") -> Artifact:
+        """Fetches an artifact and verifies every file against the manifest.
+
+        Raises:
+            DataLoss: A file is missing, added or changed.
+            InvalidArgument, NotFound, FailedPrecondition: As `manifest`.
+        """
+        manifest = self.manifest(uri, digest, field)
+        below = uris.confine(uri, self.root, field)
+        folder = Path(self._base) / below if self._local else self._download(below, manifest)
+        found = {name: file for name, file in hash_folder(folder).items() if name != _MANIFEST}
+        if found != manifest.files or content_digest(found) != manifest.digest:
+            if not self._local:
+                shutil.rmtree(folder)
+            raise DataLoss(f"the files of {uri} do not match its manifest")
+        return Artifact(ArtifactRef(uri=uri, digest=manifest.digest), manifest, folder)
+
+    @contextlib.contextmanager
+    def write(
+        self,
+        kind: Kind,
+        key: str,
+        *,
+        data_schema: str,
+        config: dict[str, Any],
+        seed: int | None = None,
+        parents: Sequence[Parent] = (),
+    ) -> Iterator[Draft]:
+        """Writes an artifact: fill `draft.path`, and it is committed when the block ends.
+
+        Readers see all of it or nothing. A block that raises leaves nothing. If the artifact
+        exists already, the one that exists stays and `draft.ref` names it.
+        """
+        uri = self.uri(kind, key)
+        staging = Path(self._base, ".staging", uuid.uuid4().hex) if self._local else Path(tempfile.mkdtemp())
+        staging.mkdir(parents=True, exist_ok=True)
+        draft = Draft(staging)
+        try:
+            yield draft
+            files = hash_folder(staging)
+            manifest = Manifest(
+                kind=kind,
+                key=key,
+                digest=content_digest(files),
+                files=files,
+                data_schema=data_schema,
+                config=config,
+                seed=seed,
+                parents=list(parents),
+            )
+            (staging / _MANIFEST).write_text(manifest.model_dump_json(indent=1))
+            self._commit(staging, uri.removeprefix(self.root + "/"))
+            draft.ref = self.find(kind, key)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _commit(self, staging: Path, below: str) -> None:
+        target = f"{self._base}/{below}"
+        if self._local:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                staging.rename(target)
+            except OSError:
+                # A folder that is there already cannot be replaced: the first commit stands.
+                if not Path(target, _MANIFEST).exists():
+                    raise
+            return
+        if self._fs.exists(f"{target}/{_MANIFEST}"):
+            return
+        for path in sorted(p for p in staging.rglob("*") if p.is_file() and p.name != _MANIFEST):
+            self._fs.put_file(str(path), f"{target}/{path.relative_to(staging).as_posix()}")
+        self._fs.pipe_file(f"{target}/{_MANIFEST}", (staging / _MANIFEST).read_bytes())
+
+    def _download(self, below: str, manifest: Manifest) -> Path:
+        if self._cache is None:
+            self._cache = Path(tempfile.mkdtemp(prefix="w2s-artifacts-"))
+        folder = self._cache / manifest.digest.removeprefix("sha256:")
+        if folder.exists():
+            return folder
+        staging = self._cache / f".{uuid.uuid4().hex}"
+        for name in manifest.files:
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            self._fs.get_file(f"{self._base}/{below}/{name}", str(staging / name))
+        try:
+            staging.rename(folder)
+        except OSError:
+            # Another reader was first.
+            shutil.rmtree(staging, ignore_errors=True)
+        return folder

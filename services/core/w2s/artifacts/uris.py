@@ -1,0 +1,62 @@
+"""The one place that decides which addresses below a root may be read or written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from w2s.errors import InvalidArgument
+
+# What follows a root: plain names joined by single slashes. No dot-dot, percent sign,
+# backslash, query, fragment, parameter or NUL can be written in these letters.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
+KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def normalize_root(root: str) -> str:
+    """A root as a URI without a trailing slash; a plain path becomes an absolute `file://` one.
+
+    Raises:
+        InvalidArgument: The root is empty.
+    """
+    if not root.strip():
+        raise InvalidArgument("artifact_root", "must be a folder or a URI such as s3://bucket/prefix")
+    if "://" not in root:
+        root = f"file://{Path(root).expanduser().resolve()}"
+    return root.rstrip("/")
+
+
+def confine(uri: str, root: str, field: str = "uri") -> str:
+    """The part of `uri` below `root`, proven to stay there.
+
+    Args:
+        uri: An address from a caller.
+        root: A root from `normalize_root`.
+        field: The request field to name in the error.
+
+    Raises:
+        InvalidArgument: The address is not below the root, or is written in more than plain
+            names, or a symbolic link leads out.
+    """
+    prefix = root + "/"
+    below = uri[len(prefix) :] if uri.startswith(prefix) else ""
+    if not below or not all(_NAME.fullmatch(part) for part in below.split("/")):
+        raise InvalidArgument(field, f"must be {prefix} followed by plain names (letters, digits, . _ -)")
+    if root.startswith("file://"):
+        base = Path(root.removeprefix("file://")).resolve()
+        if not (base / below).resolve().is_relative_to(base):
+            raise InvalidArgument(field, f"leads out of {root} through a symbolic link")
+    return below
+
+
+def check_key(key: str, field: str) -> str:
+    """An id that becomes a path and a label: lower-case letters, digits and inner hyphens.
+
+    Raises:
+        InvalidArgument: It is anything else, or longer than 63.
+    """
+    if not KEY.fullmatch(key):
+        raise InvalidArgument(
+            field, "must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end"
+        )
+    return key
