@@ -1,0 +1,1 @@
+"""Models: pretrained bodies with a classification head, and what they predict."""

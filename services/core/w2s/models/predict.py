@@ -1,0 +1,97 @@
+"""Runs a classifier over texts, in batches by token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from w2s.models.checkpoint import Checkpoint, body_fingerprint
+from w2s.models.classifier import pair_features
+from w2s.models.features import FeatureCache
+from w2s.models.tokens import Tokens, pad, token_batches, tokenize
+
+# Called after each batch with (sequences done, sequences in all); may raise to stop the work.
+Tick = Callable[[int, int], None]
+
+DEFAULT_TOKEN_BUDGET = 4096
+
+
+class Predictor:
+    """A classifier ready to predict.
+
+    Args:
+        checkpoint: The classifier; used in evaluation mode while predicting.
+        cache: Shares the work of frozen bodies; unused when the body was trained.
+        token_budget: Padded tokens a batch.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, cache: FeatureCache | None = None, token_budget: int = DEFAULT_TOKEN_BUDGET
+    ) -> None:
+        self.checkpoint = checkpoint
+        self._budget = token_budget
+        self._cache = cache if checkpoint.model.config.body_frozen else None
+        self._fingerprint = body_fingerprint(checkpoint.model) if self._cache else ""
+
+    def logits(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, tick: Tick | None = None
+    ) -> NDArray[np.float32]:
+        """Logits of each example, shape [N, C], float32.
+
+        Args:
+            texts: First texts, length N >= 1.
+            pairs: Second texts, length N, or None.
+            tick: Reports progress.
+        """
+        model = self.checkpoint.model
+        features = self.features(texts, pairs, tick).to(model.device)
+        with torch.inference_mode():
+            return np.asarray(model(features=features).logits.cpu().numpy(), dtype=np.float32)
+
+    def features(self, texts: Sequence[str], pairs: Sequence[str] | None = None, tick: Tick | None = None) -> Tensor:
+        """What the head reads, shape [N, D], float32, on the CPU. Arguments as `logits`."""
+        first, second = tokenize(self.checkpoint.tokenizer, self.checkpoint.model.config, texts, pairs)
+        if second is None:
+            return self._pooled(first, tick)
+        # One pass over both columns: better batches, and a text that is in both is encoded once.
+        pooled = self._pooled([*first, *second], tick)
+        return pair_features(pooled[: len(first)], pooled[len(first) :])
+
+    def _pooled(self, sequences: Sequence[Tokens], tick: Tick | None) -> Tensor:
+        """Pooled vectors, shape [N, H]; equal sequences are computed once."""
+        unique = {tuple(tokens["input_ids"]): tokens for tokens in sequences}
+        # The order of the token ids, not of the data, so that equal sets make equal batches.
+        ordered = [unique[ids] for ids in sorted(unique)]
+        vectors = torch.empty(len(ordered), self.checkpoint.model.config.body.hidden_size)
+        done = 0
+        for batch in token_batches([len(tokens["input_ids"]) for tokens in ordered], self._budget):
+            vectors[batch] = self._batch([ordered[index] for index in batch])
+            done += len(batch)
+            if tick:
+                tick(done, len(ordered))
+        row = {ids: index for index, ids in enumerate(sorted(unique))}
+        return vectors[[row[tuple(tokens["input_ids"])] for tokens in sequences]]
+
+    def _batch(self, batch: Sequence[Tokens]) -> Tensor:
+        if self._cache is None:
+            return self._compute(batch)
+        key = self._cache.key(self._fingerprint, batch)
+        vectors = self._cache.get(key)
+        if vectors is None:
+            vectors = self._compute(batch)
+            self._cache.put(key, vectors)
+        return vectors
+
+    def _compute(self, batch: Sequence[Tokens]) -> Tensor:
+        model = self.checkpoint.model
+        training = model.training
+        model.eval()
+        inputs = {name: t.to(model.device) for name, t in pad(self.checkpoint.tokenizer, batch).items()}
+        with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, model.device.type == "cuda"):
+            pooled: Tensor = model.pool(inputs).float().cpu()
+        model.train(training)
+        return pooled

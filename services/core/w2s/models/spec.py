@@ -1,0 +1,85 @@
+"""What a model is made of, as typed settings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Encoding(StrEnum):
+    """How one or two texts become one vector of features.
+
+    SINGLE: one sequence, the texts joined by the tokenizer's separator (a cross encoder).
+    PAIR: each text encoded apart by one body, pooled and L2-normalised to u and v; features
+    are [u, v, |u-v|, u*v, u.v].
+    """
+
+    SINGLE = "TEXT_ENCODING_SINGLE"
+    PAIR = "TEXT_ENCODING_PAIR"
+
+
+class Pooling(StrEnum):
+    """How token vectors become one; the attention mask tells what is padding.
+
+    AUTO is MEAN for an encoder and LAST_TOKEN for a causal body.
+    """
+
+    AUTO = "POOLING_UNSPECIFIED"
+    MEAN = "POOLING_MEAN"
+    FIRST_TOKEN = "POOLING_FIRST_TOKEN"
+    LAST_TOKEN = "POOLING_LAST_TOKEN"
+
+
+class BaseRef(BaseModel):
+    """Where a body's weights are.
+
+    Attributes:
+        uri: An artifact's address, `hf://ORG/NAME`, `pkg://PACKAGE/FOLDER`, or
+            `file:///FOLDER` or `file:///X.gguf` below an allowed root; `pkg://` may also
+            name a `.gguf` file.
+        digest: The digest an artifact must have; empty for any, and for what is none.
+        revision: The hub revision; required with `hf://`, refused with the rest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uri: str = Field(min_length=1)
+    digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    revision: str = Field(default="", pattern=r"^[A-Za-z0-9._/-]{0,128}$")
+
+    @model_validator(mode="after")
+    def _revision_fits(self) -> BaseRef:
+        if self.uri.startswith("hf://") != bool(self.revision):
+            raise ValueError("revision is required with hf:// and refused with every other scheme")
+        return self
+
+
+class ModelSpec(BaseModel):
+    """A pretrained body with a fresh classification head.
+
+    Attributes:
+        base: Where the body's weights are.
+        layers: Keeps the first k transformer layers; 0 leaves the static token embeddings;
+            None keeps all.
+        train_from_layer: Trains layers from this one up; 0 trains the embeddings too, and
+            `layers` freezes the whole body.
+        encoding: How texts become features.
+        pooling: How token vectors become one.
+        max_length: Tokens a text is cut to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: BaseRef
+    layers: int | None = Field(default=None, ge=0)
+    train_from_layer: int = Field(default=0, ge=0)
+    encoding: Encoding = Encoding.SINGLE
+    pooling: Pooling = Pooling.AUTO
+    max_length: int = Field(default=256, ge=1, le=32768)
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> ModelSpec:
+        if self.layers is not None and self.train_from_layer > self.layers:
+            raise ValueError(f"train_from_layer must be in [0, layers = {self.layers}]")
+        return self
