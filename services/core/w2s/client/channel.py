@@ -1,0 +1,79 @@
+"""Channels to the services."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from w2s.errors import FailedPrecondition
+
+# Only UNAVAILABLE is retried: every call of ours that changes anything is idempotent by request_id.
+_SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{}],
+                "waitForReady": True,
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
+_OPTIONS = [
+    ("grpc.service_config", _SERVICE_CONFIG),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.max_receive_message_length", 16 << 20),
+    ("grpc.max_send_message_length", 16 << 20),
+]
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the services are, as gRPC targets such as `dns:///trainer.w2s.svc:50051`."""
+
+    supervisor: str
+    trainer: str
+    evaluator: str
+
+    @classmethod
+    def from_environment(cls) -> Endpoints:
+        """Reads W2S_SUPERVISOR_ADDRESS, W2S_TRAINER_ADDRESS and W2S_EVALUATOR_ADDRESS.
+
+        Raises:
+            FailedPrecondition: One is not set.
+        """
+        names = {field: f"W2S_{field.upper()}_ADDRESS" for field in ("supervisor", "trainer", "evaluator")}
+        missing = [name for name in names.values() if not os.environ.get(name)]
+        if missing:
+            raise FailedPrecondition(f"set {' and '.join(missing)} to the services' addresses")
+        return cls(**{field: os.environ[name] for field, name in names.items()})
+
+    def environment(self) -> dict[str, str]:
+        """The variables that `from_environment` reads."""
+        return {f"W2S_{field.upper()}_ADDRESS": target for field, target in vars(self).items()}
+
+
+@contextmanager
+def connect(target: str) -> Iterator[grpc.Channel]:
+    """A channel that waits for its server, retries what may be retried, and is closed at the end."""
+    with grpc.insecure_channel(target, options=_OPTIONS) as channel:
+        yield channel
+
+
+def rpc_error(error: grpc.RpcError) -> str:
+    """A failed call in one line: its status and message."""
+    if isinstance(error, grpc.Call):
+        return f"{error.code().name}: {error.details()}"
+    return str(error)

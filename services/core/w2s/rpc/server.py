@@ -1,0 +1,133 @@
+"""Runs a service: sockets, health, metrics, and an end that drops no call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Protocol
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    PROCESS_COLLECTOR,
+    CollectorRegistry,
+    Info,
+    start_http_server,
+)
+
+from w2s.provenance import code_version
+from w2s.rpc.interceptors import ErrorInterceptor, LogInterceptor, MetricsInterceptor
+from w2s.rpc.logs import configure_logs
+from w2s.rpc.settings import ServerSettings
+
+log = logging.getLogger(__name__)
+
+
+class Service(Protocol):
+    """What a service adds to the scaffolding.
+
+    Attributes:
+        name: Its full gRPC name, such as `w2s.trainer.v1.TrainerService`.
+    """
+
+    name: str
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds its servicer to the server."""
+
+    async def start(self) -> None:
+        """Makes it ready; health says SERVING once this returns."""
+
+    async def stop(self) -> None:
+        """Puts its work away; called when no call is in flight any more."""
+
+
+def new_registry() -> CollectorRegistry:
+    """A metrics registry with the process, platform and garbage-collector figures."""
+    registry = CollectorRegistry()
+    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        registry.register(collector)
+    Info("w2s_build", "The version of the code", registry=registry).info({"version": code_version()})
+    return registry
+
+
+def run(service: Service, settings: ServerSettings, registry: CollectorRegistry) -> None:
+    """Serves until SIGTERM or SIGINT (or the parent's end, where asked), then drains.
+
+    The order at the end: health says NOT_SERVING, calls in flight get `drain_s` seconds, the
+    service puts its work away.
+    """
+    configure_logs(settings.log_level, service.name)
+    asyncio.run(_serve(service, settings, registry))
+
+
+async def _serve(service: Service, settings: ServerSettings, registry: CollectorRegistry) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    if settings.exit_with_parent:
+        threading.Thread(target=_await_parent, args=(loop, stopping), daemon=True).start()
+    server, status, port = _build(service, settings, registry)
+    await service.start()
+    await server.start()
+    metrics, _ = start_http_server(settings.metrics_port, settings.host, registry)
+    for name in ("", service.name):
+        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    _announce(settings, {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"})
+    try:
+        await stopping.wait()
+    finally:
+        log.info("draining", extra={"drain_s": settings.drain_s})
+        await status.enter_graceful_shutdown()
+        await server.stop(settings.drain_s)
+        await service.stop()
+        metrics.shutdown()
+        log.info("stopped")
+
+
+def _build(
+    service: Service, settings: ServerSettings, registry: CollectorRegistry
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer, int]:
+    server = grpc.aio.server(
+        interceptors=[MetricsInterceptor(registry), LogInterceptor(), ErrorInterceptor()],
+        maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_mib << 20),
+            ("grpc.max_send_message_length", settings.max_message_mib << 20),
+            ("grpc.keepalive_time_ms", 60_000),
+            # Clients that ping each 30 s, as ours do, are welcome.
+            ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+            # Two servers on one port would share its calls in silence.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    service.register(server)
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    if settings.reflection:
+        reflection.enable_server_reflection([service.name, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+    return server, status, port
+
+
+def _announce(settings: ServerSettings, addresses: dict[str, str]) -> None:
+    log.info("serving", extra=addresses)
+    if settings.announce:
+        part = Path(f"{settings.announce}.part")
+        part.write_text(json.dumps(addresses))
+        os.replace(part, settings.announce)
+
+
+def _await_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    sys.stdin.buffer.read()
+    loop.call_soon_threadsafe(stopping.set)
