@@ -1,0 +1,1 @@
+"""The strong-student trainer service."""

@@ -1,0 +1,57 @@
+"""Starts the trainer: `python -m w2s_trainer --help`."""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from w2s.artifacts import ArtifactStore
+from w2s.database import Database
+from w2s.jobs import JobManager, JobStore
+from w2s.rpc.server import new_registry, run
+from w2s.rpc.settings import parse_settings
+from w2s.trainer.v1 import trainer_pb2_grpc
+from w2s_trainer.inputs import sources
+from w2s_trainer.metrics import TrainerMetrics
+from w2s_trainer.process import Launcher
+from w2s_trainer.servicer import TrainerServicer
+from w2s_trainer.settings import TrainerSettings
+
+
+class TrainerApp:
+    """Wires the trainer into the scaffolding."""
+
+    name = "w2s.trainer.v1.TrainerService"
+
+    def __init__(self, settings: TrainerSettings, metrics: TrainerMetrics) -> None:
+        self._database = Database(settings.database_url)
+        self._launcher = Launcher(settings)
+        self._sources = sources(settings, ArtifactStore(settings.artifact_root))
+        self._runs = JobManager(
+            JobStore(self._database, "runs"),
+            self._launcher.execute,
+            slots=settings.slots,
+            max_queued=settings.max_queued,
+            on_end=metrics.ended,
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(self._runs, self._sources), server)
+
+    async def start(self) -> None:
+        await self._runs.start()
+
+    async def stop(self) -> None:
+        await self._runs.stop()
+        self._launcher.close()
+        self._database.close()
+
+
+def main() -> None:
+    """Serves until told to stop."""
+    settings = parse_settings(TrainerSettings, "w2s-trainer")
+    registry = new_registry()
+    run(TrainerApp(settings, TrainerMetrics(registry)), settings, registry)
+
+
+if __name__ == "__main__":
+    main()
