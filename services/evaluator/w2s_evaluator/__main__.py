@@ -1,0 +1,49 @@
+"""Starts the evaluator: `python -m w2s_evaluator --help`."""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from w2s.artifacts import ArtifactStore
+from w2s.database import Database
+from w2s.evaluator.v1 import evaluator_pb2_grpc
+from w2s.models.runtime import configure_runtime
+from w2s.rpc.server import new_registry, run
+from w2s.rpc.settings import parse_settings
+from w2s_evaluator.metrics import EvaluatorMetrics
+from w2s_evaluator.service import Evaluator
+from w2s_evaluator.servicer import EvaluatorServicer
+from w2s_evaluator.settings import EvaluatorSettings
+
+
+class EvaluatorApp:
+    """Wires the evaluator into the scaffolding."""
+
+    name = "w2s.evaluator.v1.EvaluatorService"
+
+    def __init__(self, settings: EvaluatorSettings, metrics: EvaluatorMetrics) -> None:
+        self._database = Database(settings.database_url)
+        store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
+        self._evaluator = Evaluator(self._database, store, settings, metrics)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(EvaluatorServicer(self._evaluator), server)
+
+    async def start(self) -> None:
+        await self._evaluator.start()
+
+    async def stop(self) -> None:
+        await self._evaluator.stop()
+        self._database.close()
+
+
+def main() -> None:
+    """Serves until told to stop."""
+    settings = parse_settings(EvaluatorSettings, "w2s-evaluator")
+    configure_runtime(settings.threads)
+    registry = new_registry()
+    run(EvaluatorApp(settings, EvaluatorMetrics(registry)), settings, registry)
+
+
+if __name__ == "__main__":
+    main()
