@@ -1,0 +1,1 @@
+"""Kubeflow pipelines, one module a paper, and the steps they share."""
