@@ -1,0 +1,95 @@
+"""The report's content, as it is written to `report.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from w2s.evaluator.v1 import evaluator_pb2
+
+
+class PgrFigure(BaseModel):
+    """PGR with its interval; the numbers are null unless the status is OK."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    status: str
+
+
+class Result(BaseModel):
+    """A student of one seed, or in the summary a method over all seeds.
+
+    Attributes:
+        dataset: The task.
+        weak: The supervisor.
+        student: The student.
+        method: How it learned.
+        seed: The seed; null in the summary.
+        weak_accuracy: On the test split, in [0, 1]; in the summary a mean over seeds.
+        student_accuracy: Likewise.
+        ceiling_accuracy: Likewise.
+        agreement: Student-supervisor agreement on the test split, in [0, 1].
+        agreement_supervisor_right: Where the supervisor is right; null when it never is.
+        agreement_supervisor_wrong: Where it is wrong: imitated errors; null when it never is.
+        pgr: Performance gap recovered; in the summary of the mean accuracies.
+        pgr_median: The median over seeds whose PGR is OK; in the summary only.
+    """
+
+    dataset: str
+    weak: str
+    student: str
+    method: str
+    seed: int | None
+    weak_accuracy: float
+    student_accuracy: float
+    ceiling_accuracy: float
+    agreement: float
+    agreement_supervisor_right: float | None
+    agreement_supervisor_wrong: float | None
+    pgr: PgrFigure
+    pgr_median: float | None = None
+
+
+class Curve(BaseModel):
+    """What a run logged: (step, value) points by figure, such as `loss`."""
+
+    method: str
+    seed: int
+    points: dict[str, list[tuple[int, float]]]
+
+
+class Bin(BaseModel):
+    """Labels whose confidence fell into one range: mean confidence, share right, how many."""
+
+    confidence: float
+    accuracy: float
+    n: int
+
+
+class Supervision(BaseModel):
+    """The weak labels of a seed, held against ground truth on the transfer split."""
+
+    seed: int
+    teacher: str
+    label_accuracy: float
+    reliability: list[Bin]
+
+
+class Report(BaseModel):
+    """Everything the report shows, and what made it."""
+
+    results: list[Result]
+    summary: list[Result]
+    supervision: list[Supervision]
+    curves: list[Curve]
+    provenance: dict[str, Any]
+
+
+def pgr_figure(pgr: evaluator_pb2.Pgr) -> PgrFigure:
+    """A PGR message as the report's figure."""
+    status = evaluator_pb2.PgrStatus.Name(pgr.status).removeprefix("PGR_STATUS_")
+    if pgr.status != evaluator_pb2.PGR_STATUS_OK:
+        return PgrFigure(value=None, low=None, high=None, status=status)
+    return PgrFigure(value=pgr.value, low=pgr.interval.low, high=pgr.interval.high, status=status)

@@ -1,0 +1,136 @@
+"""The report's plots."""
+
+from __future__ import annotations
+
+import io
+from statistics import mean
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipelines.config import CEILING
+from pipelines.reporting.model import Report
+
+_COLORS = {"weak": "#8a8f98", "naive": "#2f6fde", "confidence": "#e07b22", CEILING: "#2a9d5c"}
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "figure.constrained_layout.use": True,
+}
+
+
+def draw(report: Report) -> dict[str, bytes]:
+    """The plots as PNG, by name."""
+    plots = {"accuracy": _accuracy, "pgr": _pgr, "curves": _curves, "labels": _labels}
+    with plt.rc_context(_STYLE):
+        return {name: _png(plot(report)) for name, plot in plots.items()}
+
+
+def _accuracy(report: Report) -> Figure:
+    """Accuracy of the weak model, each method and the ceiling, a dot a seed."""
+    first = report.results[0].method
+    groups = {"weak": [r.weak_accuracy for r in report.results if r.method == first]}
+    for row in report.results:
+        groups.setdefault(row.method, []).append(row.student_accuracy)
+    groups[CEILING] = [r.ceiling_accuracy for r in report.results if r.method == first]
+    figure, axes = plt.subplots(figsize=(6.4, 3.6))
+    for x, (name, values) in enumerate(groups.items()):
+        axes.bar(x, mean(values), 0.62, color=_color(name), alpha=0.8)
+        axes.scatter(_spread(x, len(values)), values, s=26, color="white", edgecolors="black", zorder=3)
+        axes.annotate(f"{mean(values):.3f}", (x, max(values)), (0, 6), textcoords="offset points", ha="center")
+    low = min(value for values in groups.values() for value in values)
+    axes.set(
+        xticks=range(len(groups)),
+        xticklabels=list(groups),
+        ylabel="test accuracy",
+        ylim=(max(0.0, low - 0.1), min(1.05, max(map(max, groups.values())) + 0.06)),
+        title="Accuracy (bar: mean; dots: seeds)",
+    )
+    axes.grid(axis="x", visible=False)
+    return figure
+
+
+def _pgr(report: Report) -> Figure:
+    """PGR with intervals: each seed, and each method over all seeds."""
+    rows = [(f"{r.method}, seed {r.seed}", r.method, r.pgr) for r in report.results]
+    rows += [(f"{r.method}, all seeds", r.method, r.pgr) for r in report.summary]
+    figure, axes = plt.subplots(figsize=(6.4, 0.8 + 0.36 * len(rows)))
+    for y, (_, method, pgr) in enumerate(rows):
+        if pgr.value is None or pgr.low is None or pgr.high is None:
+            axes.annotate(pgr.status, (0.02, y), va="center", color="#a33")
+            continue
+        pooled = y >= len(report.results)
+        axes.plot([pgr.low, pgr.high], [y, y], color=_color(method), lw=5 if pooled else 2, alpha=0.55)
+        axes.scatter([pgr.value], [y], color=_color(method), s=60 if pooled else 30, zorder=3)
+    for x in (0, 1):
+        axes.axvline(x, color="black", lw=0.8, ls=":")
+    axes.set(
+        yticks=range(len(rows)),
+        yticklabels=[label for label, _, _ in rows],
+        xlabel="performance gap recovered (0: weak, 1: ceiling)",
+        title="PGR with 95 % bootstrap intervals",
+    )
+    axes.invert_yaxis()
+    return figure
+
+
+def _curves(report: Report) -> Figure:
+    """Training loss, and validation accuracy, by step."""
+    figure, panels = plt.subplots(1, 2, figsize=(9.6, 3.6))
+    for axes, name, title in zip(
+        panels, ("loss", "eval_accuracy"), ("training loss (nats)", "validation accuracy"), strict=True
+    ):
+        _draw_curves(axes, report, name)
+        axes.set(xlabel="optimiser step", title=title)
+    panels[1].legend(frameon=False)
+    return figure
+
+
+def _draw_curves(axes: Axes, report: Report, name: str) -> None:
+    named = set()
+    for curve in report.curves:
+        points = curve.points.get(name)
+        if points:
+            label = None if curve.method in named else curve.method
+            named.add(curve.method)
+            axes.plot(*zip(*points, strict=True), color=_color(curve.method), alpha=0.75, lw=1.2, label=label)
+
+
+def _labels(report: Report) -> Figure:
+    """Confidence of the weak labels against how often they are right, on the transfer split."""
+    figure, (axes, counts) = plt.subplots(2, 1, figsize=(5.2, 4.6), sharex=True, gridspec_kw={"height_ratios": [3, 1]})
+    for supervision in report.supervision:
+        bins = supervision.reliability
+        axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], marker="o", ms=4, lw=1.2, alpha=0.85,
+                  label=f"seed {supervision.seed}")  # fmt: skip
+        counts.plot([b.confidence for b in bins], [b.n for b in bins], drawstyle="steps-mid", lw=1.2, alpha=0.85)
+    axes.plot([0.5, 1], [0.5, 1], color="black", lw=0.8, ls=":", label="calibrated")
+    axes.set(ylabel="share right", title="Weak labels: confidence against correctness")
+    axes.legend(frameon=False)
+    counts.set(xlabel="confidence of the label", ylabel="labels")
+    return figure
+
+
+def _color(name: str) -> str:
+    return _COLORS.get(name, "#7b4fb5")
+
+
+def _spread(x: float, n: int) -> list[float]:
+    return [x + 0.12 * (index - (n - 1) / 2) for index in range(n)]
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    # Without the library's version in it, the same figures give the same bytes.
+    figure.savefig(stream, format="png", dpi=130, metadata={"Software": None})
+    plt.close(figure)
+    return stream.getvalue()
