@@ -65,6 +65,18 @@ class Endpoints:
         return {f"W2S_{field.upper()}_ADDRESS": target for field, target in vars(self).items()}
 
 
+def artifact_root() -> str:
+    """Reads W2S_ARTIFACT_ROOT, the store that the services share.
+
+    Raises:
+        FailedPrecondition: It is not set.
+    """
+    root = os.environ.get("W2S_ARTIFACT_ROOT")
+    if not root:
+        raise FailedPrecondition("set W2S_ARTIFACT_ROOT to the artifact store that the services share")
+    return root
+
+
 @contextmanager
 def connect(target: str) -> Iterator[grpc.Channel]:
     """A channel that waits for its server, retries what may be retried, and is closed at the end."""

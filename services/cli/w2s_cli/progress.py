@@ -1,0 +1,78 @@
+"""Shows a local pipeline run: live bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from pipelines.progress import parse_line
+
+
+class RunDisplay:
+    """Hears a run's steps (`pipelines.local.Observer`) and shows them; use as a context manager.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[figures]}"),
+            console=console,
+            transient=True,
+        )
+        self._bars: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> RunDisplay:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def started(self, task: str) -> None:
+        """Adds a bar for the step."""
+        with self._lock:
+            self._bars[task] = self._progress.add_task(_short(task), total=None, figures="")
+
+    def line(self, task: str, text: str) -> None:
+        """Moves the step's bar, or prints what is no progress."""
+        line = parse_line(text)
+        if line is None:
+            self._console.print(f"  {text}", style="red" if text.startswith("ERROR") else None, markup=False)
+            return
+        self._progress.update(
+            self._bars[task],
+            description=f"{line.label} {line.stage}",
+            completed=line.step,
+            total=line.total,
+            figures=line.figures,
+        )
+
+    def ended(self, task: str, ok: bool) -> None:
+        """Takes the bar away, and leaves a line."""
+        with self._lock:
+            bar = self._bars.pop(task)
+        elapsed = next(t.elapsed for t in self._progress.tasks if t.id == bar) or 0.0
+        self._progress.remove_task(bar)
+        mark = "[green]done[/]" if ok else "[red]failed[/]"
+        self._console.print(f"{mark} {_short(task)} [dim]{elapsed:.1f} s[/]")
+
+
+def _short(task: str) -> str:
+    """A step's path without the loops' numbers: `students[4] train-student`."""
+    *loops, name = task.split("/")
+    index = "".join(f"[{loop.rsplit('-', 1)[-1]}]" for loop in loops)
+    return f"{name}{index}"
