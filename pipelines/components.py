@@ -6,8 +6,6 @@ Annotations are evaluated by KFP, so this module does not postpone them, and bod
 they use, since their source travels alone.
 """
 
-from typing import List
-
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Markdown, Metrics, Model, Output
 
@@ -36,11 +34,11 @@ def plan_experiment(
     train_batch_size: int,
     train_learning_rate: float,
     train_head_learning_rate: float,
-    methods: List[str],
+    methods: list[str],
     method_confidence_alpha: float,
-    seeds: List[int],
+    seeds: list[int],
     nonce: str,
-) -> List[dict]:
+) -> list[dict]:
     """Validates the experiment's settings, and lists its seeds."""
     from pipelines import steps
 
@@ -125,7 +123,7 @@ def evaluate_supervision(arm: dict, datasets: dict, run: dict, teacher: dict, la
 
 
 @component
-def list_students(arms: list) -> List[dict]:
+def list_students(arms: list) -> list[dict]:
     """Lists the students to train, the ceilings among them, each with its arm."""
     from pipelines import steps
 

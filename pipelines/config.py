@@ -36,9 +36,11 @@ class Model(_Frozen):
 
     @property
     def name(self) -> str:
-        """A short name for tables."""
+        """A short name for tables: what the address ends in, and the layers kept."""
         base = self.uri.removesuffix("/model").rsplit("/", 1)[-1]
-        return base if self.layers < 0 else f"{base}[:{self.layers}]"
+        if self.layers < 0:
+            return base
+        return f"{base}, {self.layers} layer{'' if self.layers == 1 else 's'}"
 
 
 class Training(_Frozen):

@@ -36,7 +36,7 @@ class Observer(Protocol):
         """A step has ended."""
 
 
-class StepFailed(RuntimeError):  # noqa: N818 - an outcome of a run, named as the services name theirs
+class StepFailed(RuntimeError):
     """A step failed; the message is its own error, and where its log is."""
 
 
@@ -91,7 +91,7 @@ class LocalRun:
             mock.patch.object(subprocess_task_handler, "run_local_subprocess", self._step),
             mock.patch.object(logging_utils, "local_logger_context", contextlib.nullcontext),
             mock.patch.object(logging_utils, "indented_print", contextlib.nullcontext),
-            mock.patch.object(logging_utils, "print_horizontal_line", lambda: None),
+            mock.patch.object(logging_utils, "print_horizontal_line"),
             mock.patch.object(enhanced_dag_orchestrator.ParallelExecutor, "__init__", width),
         ):
             yield

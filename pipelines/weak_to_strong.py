@@ -5,8 +5,6 @@ teacher and have it label the transfer split. Then, for each method and seed, tr
 on those labels, and the ceiling on ground truth; evaluate all on the test split; report.
 """
 
-from typing import List
-
 from kfp import dsl, kubernetes
 
 from pipelines import components as step
@@ -51,9 +49,9 @@ def weak_to_strong(
     train_batch_size: int = 32,
     train_learning_rate: float = 2e-5,
     train_head_learning_rate: float = 1e-2,
-    methods: List[str] = list(METHODS),  # noqa: B006 - KFP reads defaults at compile time
+    methods: list[str] = list(METHODS),  # noqa: B006 - KFP reads defaults at compile time
     method_confidence_alpha: float = 0.5,
-    seeds: List[int] = [0, 1, 2],  # noqa: B006
+    seeds: list[int] = [0, 1, 2],  # noqa: B006
     nonce: str = "",
 ) -> None:
     """Runs the experiment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from statistics import mean
+from typing import Any
 
 import matplotlib
 
@@ -17,7 +18,7 @@ from pipelines.config import CEILING
 from pipelines.reporting.model import Report
 
 _COLORS = {"weak": "#8a8f98", "naive": "#2f6fde", "confidence": "#e07b22", CEILING: "#2a9d5c"}
-_STYLE = {
+_STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -44,17 +45,16 @@ def _accuracy(report: Report) -> Figure:
     groups[CEILING] = [r.ceiling_accuracy for r in report.results if r.method == first]
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
     for x, (name, values) in enumerate(groups.items()):
-        axes.bar(x, mean(values), 0.62, color=_color(name), alpha=0.8)
-        axes.scatter(_spread(x, len(values)), values, s=26, color="white", edgecolors="black", zorder=3)
-        axes.annotate(f"{mean(values):.3f}", (x, max(values)), (0, 6), textcoords="offset points", ha="center")
-    low = min(value for values in groups.values() for value in values)
+        axes.hlines(mean(values), x - 0.3, x + 0.3, color=_color(name), lw=4)
+        axes.scatter(_spread(x, len(values)), values, s=30, color=_color(name), edgecolors="black", lw=0.6, zorder=3)
+        axes.annotate(f"{mean(values):.3f}", (x, max(values)), (0, 7), textcoords="offset points", ha="center")
     axes.set(
         xticks=range(len(groups)),
         xticklabels=list(groups),
-        ylabel="test accuracy",
-        ylim=(max(0.0, low - 0.1), min(1.05, max(map(max, groups.values())) + 0.06)),
-        title="Accuracy (bar: mean; dots: seeds)",
+        ylabel="accuracy",
+        title="Test accuracy (line: mean; dots: seeds)",
     )
+    axes.margins(y=0.18)
     axes.grid(axis="x", visible=False)
     return figure
 

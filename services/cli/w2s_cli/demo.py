@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.local import LocalRun
-from pipelines.reporting.model import Report, Result
-from pipelines.reporting.render import format_pgr
+from pipelines.reporting.model import PgrFigure, Report
 from pipelines.weak_to_strong import weak_to_strong
 from w2s.errors import NotFound
 from w2s_cli.local import LocalServices, environment
@@ -47,7 +46,7 @@ def run_demo(console: Console, out: Path, arguments: dict[str, object], slots: i
         report = _publish(out)
         console.print()
         console.print(summary_table(report))
-        console.print(f"\nReport   {out / 'report.html'}\nFigures  {out / 'report.json'}")
+        console.print(f"\nReport   {out / 'report.html'}\nFigures  {out / 'report.json'}", soft_wrap=True)
         console.print(f"Took     {time.monotonic() - start:.0f} s")
         _show_services(console, services)
     console.print("[bold]Stopped[/] all services")
@@ -57,18 +56,23 @@ def run_demo(console: Console, out: Path, arguments: dict[str, object], slots: i
 def summary_table(report: Report) -> Table:
     """The experiment in one table: the weak model, each method, the ceiling."""
     first = report.summary[0]
-    table = Table(title=f"Weak-to-strong on {first.dataset}, {len(report.supervision)} seeds")
-    for name in ("model", "test accuracy", "agreement", "PGR (95 % interval)", "status"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    table.add_row(f"weak supervisor ({first.weak})", f"{first.weak_accuracy:.3f}", "", "", "")
+    caption = f"weak: {first.weak}; student and ceiling: {first.student}; {len(report.supervision)} seeds"
+    table = Table(title=f"Weak-to-strong on {first.dataset}", caption=caption)
+    for name in ("model", "accuracy", "agreement", "PGR", "95 % interval", "status"):
+        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+    table.add_row("weak supervisor", f"{first.weak_accuracy:.3f}")
     for row in report.summary:
-        table.add_row(f"student, {row.method}", f"{row.student_accuracy:.3f}", f"{row.agreement:.3f}", *_pgr_cells(row))
-    table.add_row(f"ceiling ({first.student})", f"{first.ceiling_accuracy:.3f}", "", "", "")
+        table.add_row(
+            f"student, {row.method}", f"{row.student_accuracy:.3f}", f"{row.agreement:.3f}", *_pgr_cells(row.pgr)
+        )
+    table.add_row("strong ceiling", f"{first.ceiling_accuracy:.3f}")
     return table
 
 
-def _pgr_cells(row: Result) -> tuple[str, str]:
-    return ("" if row.pgr.value is None else format_pgr(row.pgr), row.pgr.status)
+def _pgr_cells(pgr: PgrFigure) -> tuple[str, str, str]:
+    if pgr.value is None:
+        return "", "", pgr.status
+    return f"{pgr.value:.2f}", f"{pgr.low:.2f} .. {pgr.high:.2f}", pgr.status
 
 
 def _publish(out: Path) -> Report:
@@ -84,7 +88,7 @@ def _publish(out: Path) -> Report:
 def _show_services(console: Console, services: LocalServices) -> None:
     console.print("\nWhile the services are up:")
     for name, running in services.services.items():
-        console.print(f"  {name:11s} gRPC {running.grpc}   metrics http://{running.metrics}/metrics")
+        console.print(f"  {name:11s} gRPC {running.grpc}   metrics http://{running.metrics}/metrics", soft_wrap=True)
     example = '{"examples": [{"id": "1", "text": "is the sky blue", "text_pair": "The sky looks blue by day."}]}'
     address = services.endpoints.supervisor
     console.print(

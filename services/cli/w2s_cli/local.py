@@ -136,7 +136,13 @@ class LocalServices:
             running.grpc, running.metrics = addresses["grpc"], addresses["metrics"]
             with connect(running.grpc) as channel:
                 request = health_pb2.HealthCheckRequest()
-                status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_START_TIMEOUT_S).status
+                status = (
+                    health_pb2_grpc.HealthStub(channel)
+                    .Check(  # type: ignore[attr-defined]
+                        request, timeout=_START_TIMEOUT_S
+                    )
+                    .status
+                )
             if status != health_pb2.HealthCheckResponse.SERVING:
                 raise Unavailable(f"the {name} does not serve; its log is {self.log(name)}")
         return running

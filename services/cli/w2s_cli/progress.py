@@ -51,7 +51,9 @@ class RunDisplay:
         """Moves the step's bar, or prints what is no progress."""
         line = parse_line(text)
         if line is None:
-            self._console.print(f"  {text}", style="red" if text.startswith("ERROR") else None, markup=False)
+            self._console.print(
+                f"  {text}", style="red" if text.startswith("ERROR") else None, markup=False, soft_wrap=True
+            )
             return
         self._progress.update(
             self._bars[task],

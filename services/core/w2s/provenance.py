@@ -32,7 +32,7 @@ def _git_commit() -> str:
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=.dirty", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - fixed words
     except (OSError, subprocess.CalledProcessError):
         return ""
 

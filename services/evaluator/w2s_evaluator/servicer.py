@@ -40,7 +40,7 @@ class EvaluatorServicer(evaluator_pb2_grpc.EvaluatorServiceServicer):
         return _evaluation(await self._evaluator.evaluations.get(resource_id(request.name, "evaluations")))
 
     async def ListEvaluations(self, request: pb.ListEvaluationsRequest, context: Context) -> pb.ListEvaluationsResponse:
-        jobs, token = await self._evaluator.evaluations.list(request.page_size, request.page_token)
+        jobs, token = await self._evaluator.evaluations.page(request.page_size, request.page_token)
         return pb.ListEvaluationsResponse(evaluations=map(_evaluation, jobs), next_page_token=token)
 
     async def WatchEvaluation(

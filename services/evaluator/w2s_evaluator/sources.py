@@ -50,7 +50,7 @@ class Sources:
         _same_classes(checkpoint.label_names, dataset, "evaluation.spec.model")
         if checkpoint.model.config.encoding == Encoding.PAIR and dataset.pairs is None:
             raise InvalidArgument("evaluation.spec.dataset", "has single texts, and the model judges pairs")
-        checkpoint.model.to(self._device)
+        checkpoint.to(self._device)
         predictor = Predictor(checkpoint, self._cache, self._settings.token_budget)
 
         def tick(done: int, total: int) -> None:

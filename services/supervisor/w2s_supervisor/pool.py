@@ -129,7 +129,7 @@ class TeacherPool:
     def _load(self, teacher: Teacher) -> Loaded:
         artifact = self._store.read(teacher.uri, teacher.digest)
         checkpoint = load(artifact.path)
-        checkpoint.model.to(self._device)
+        checkpoint.to(self._device)
         return Loaded(teacher, Predictor(checkpoint, token_budget=self._settings.token_budget))
 
     def _evict(self) -> None:

@@ -30,7 +30,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServiceServicer):
         return self._teacher(await self._supervisor.teachers.get(resource_id(request.name, "teachers")))
 
     async def ListTeachers(self, request: pb.ListTeachersRequest, context: Context) -> pb.ListTeachersResponse:
-        teachers, token = await self._supervisor.teachers.list(request.page_size, request.page_token)
+        teachers, token = await self._supervisor.teachers.page(request.page_size, request.page_token)
         return pb.ListTeachersResponse(teachers=map(self._teacher, teachers), next_page_token=token)
 
     async def ActivateTeacher(self, request: pb.ActivateTeacherRequest, context: Context) -> pb.Activation:
@@ -79,7 +79,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServiceServicer):
     async def ListLabelingJobs(
         self, request: pb.ListLabelingJobsRequest, context: Context
     ) -> pb.ListLabelingJobsResponse:
-        jobs, token = await self._supervisor.labeling.list(request.page_size, request.page_token)
+        jobs, token = await self._supervisor.labeling.page(request.page_size, request.page_token)
         found = [await self._labeling_job(job) for job in jobs]
         return pb.ListLabelingJobsResponse(labeling_jobs=found, next_page_token=token)
 

@@ -100,7 +100,7 @@ class TeacherRegistry:
 
         return await self._database.run(work)
 
-    async def list(self, size: int, token: str) -> tuple[list[Teacher], str]:
+    async def page(self, size: int, token: str) -> tuple[list[Teacher], str]:
         """A page of teachers, oldest first, and the token of the next page."""
         size, key = page_size(size), decode_token(token)
 

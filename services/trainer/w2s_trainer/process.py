@@ -16,7 +16,7 @@ from w2s_trainer.settings import TrainerSettings
 _END_GRACE_S = 5.0
 
 
-class RunFailed(W2SError):  # noqa: N818 - named as its siblings in w2s.errors
+class RunFailed(W2SError):
     """A run that ended by an error; carries the code of the child's."""
 
     def __init__(self, code: int, message: str) -> None:

@@ -41,7 +41,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         return _run(await self._runs.get(resource_id(request.name, "runs")))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        jobs, token = await self._runs.list(request.page_size, request.page_token)
+        jobs, token = await self._runs.page(request.page_size, request.page_token)
         return pb.ListRunsResponse(runs=map(_run, jobs), next_page_token=token)
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[common.JobEvent]:

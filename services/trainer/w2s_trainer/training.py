@@ -51,7 +51,7 @@ def execute(run_id: str, spec: RunSpec, settings: TrainerSettings, send: Send) -
     weights = sources(settings, store).resolve(spec.model.base)
     torch.manual_seed(spec.training.seed)
     checkpoint = build(spec.model, weights, dataset.label_names)
-    checkpoint.model.to(pick_device(settings.device))
+    checkpoint.to(pick_device(settings.device))
     predictor = Predictor(checkpoint, _cache(settings), settings.token_budget)
 
     examples = _examples(checkpoint, predictor, dataset, labels, send)

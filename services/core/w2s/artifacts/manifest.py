@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from w2s import provenance
+from w2s.artifacts.uris import is_plain
 
 Kind = Literal["datasets", "labels", "models", "predictions"]
 
@@ -60,7 +61,7 @@ class Manifest(BaseModel):
         key: Its name there.
         digest: sha256 over the sorted names, sizes and hashes of its files, so that equal
             content has an equal digest whatever made it.
-        files: Its files by relative path.
+        files: Its files by relative path, in plain names.
         data_schema: What the files hold, such as `w2s.examples/1`.
         config: The typed settings that made it.
         seed: The seed that made it, if one did.
@@ -81,6 +82,15 @@ class Manifest(BaseModel):
     code_version: str = Field(default_factory=provenance.code_version)
     environment: dict[str, str] = Field(default_factory=lambda: dict(provenance.environment()))
     create_time: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, File]) -> dict[str, File]:
+        # A copy of a remote artifact is written under these names.
+        for name in files:
+            if not is_plain(name):
+                raise ValueError(f"{name!r} is not in plain names")
+        return files
 
 
 def hash_file(path: Path) -> File:

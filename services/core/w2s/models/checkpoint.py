@@ -27,8 +27,13 @@ class Checkpoint:
     @property
     def label_names(self) -> list[str]:
         """The classes, in the order of the logits."""
-        names: dict[int, str] = self.model.config.id2label
+        names: Any = self.model.config.id2label
         return [names[index] for index in range(len(names))]
+
+    def to(self, device: torch.device) -> Checkpoint:
+        """Moves the model, in place."""
+        torch.nn.Module.to(self.model, device)
+        return self
 
     def save(self, folder: Path) -> None:
         """Writes a Hugging Face folder: safetensors, configurations and tokenizer."""

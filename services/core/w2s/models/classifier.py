@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ class ClassifierConfig(PreTrainedConfig):
 
     model_type = "w2s-classifier"
 
-    body: dict[str, Any] | PreTrainedConfig | None = None
+    body: Any = None
     encoding: str = Encoding.SINGLE.value
     pooling: str = Pooling.MEAN.value
     max_length: int = 256
@@ -48,6 +48,7 @@ class Classifier(PreTrainedModel):
         body: The pretrained body; made from the configuration, untrained, when None.
     """
 
+    config: ClassifierConfig
     config_class = ClassifierConfig
     base_model_prefix = ""
     main_input_name = "text"
@@ -57,9 +58,9 @@ class Classifier(PreTrainedModel):
     def __init__(self, config: ClassifierConfig, body: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         self.body = AutoModel.from_config(config.body) if body is None else body
-        hidden = cast(PreTrainedConfig, config.body).hidden_size
+        hidden = config.body.hidden_size
         width = 4 * hidden + 1 if config.encoding == Encoding.PAIR else hidden
-        self.head = nn.Linear(width, config.num_labels)
+        self.head = nn.Linear(width, len(config.id2label or {}))
         self.frozen_modules: list[nn.Module] = []
         self.post_init()
 

@@ -89,7 +89,7 @@ class Predictor:
     def _compute(self, batch: Sequence[Tokens]) -> Tensor:
         model = self.checkpoint.model
         training = model.training
-        model.eval()
+        model.train(False)
         inputs = {name: t.to(model.device) for name, t in pad(self.checkpoint.tokenizer, batch).items()}
         with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, model.device.type == "cuda"):
             pooled: Tensor = model.pool(inputs).float().cpu()

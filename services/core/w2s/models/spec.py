@@ -27,8 +27,8 @@ class Pooling(StrEnum):
 
     AUTO = "POOLING_UNSPECIFIED"
     MEAN = "POOLING_MEAN"
-    FIRST_TOKEN = "POOLING_FIRST_TOKEN"
-    LAST_TOKEN = "POOLING_LAST_TOKEN"
+    FIRST_TOKEN = "POOLING_FIRST_TOKEN"  # noqa: S105 - no password
+    LAST_TOKEN = "POOLING_LAST_TOKEN"  # noqa: S105
 
 
 class BaseRef(BaseModel):

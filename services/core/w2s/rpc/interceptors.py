@@ -36,10 +36,9 @@ class _Around(grpc.aio.ServerInterceptor):
         raise NotImplementedError
 
     async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], handler_call_details: Any
+    ) -> Any:
+        """Wraps the handler of a call; see `grpc.aio.ServerInterceptor`."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or handler.request_streaming:
@@ -52,8 +51,8 @@ class _Around(grpc.aio.ServerInterceptor):
             return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
         inner = handler.unary_stream
         # The health service writes to the context; ours yield.
-        wrap = self._stream if inspect.isasyncgenfunction(inner) else self._unary
-        return grpc.unary_stream_rpc_method_handler(wrap(method, inner), **codec)
+        wrapped: Any = (self._stream if inspect.isasyncgenfunction(inner) else self._unary)(method, inner)
+        return grpc.unary_stream_rpc_method_handler(wrapped, **codec)
 
     def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def unary(request: Message, context: Context) -> Any:
@@ -89,6 +88,7 @@ class MetricsInterceptor(_Around):
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
+        """Counts and times the call."""
         names = tuple(method.strip("/").split("/", 1))
         self._started.labels(*names).inc()
         start = time.perf_counter()
@@ -105,6 +105,7 @@ class LogInterceptor(_Around):
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
+        """Logs the call once it has ended."""
         start = time.perf_counter()
         try:
             yield
@@ -123,6 +124,7 @@ class ErrorInterceptor(_Around):
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
+        """Checks the request, and ends the call with a status where it fails."""
         try:
             check_required(request)
             yield

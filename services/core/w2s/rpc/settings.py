@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -35,7 +36,9 @@ class ServerSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
     artifact_root: str = Field(description="Folder or fsspec URI of the artifact store, shared by all services")
     database_url: str = Field(description="SQLAlchemy URL of the service's state, such as sqlite:///runs.db")
-    cache_folder: Path = Field(Path("/tmp/w2s-cache"), description="Local folder for what can be computed again")
+    cache_folder: Path = Field(
+        Path(tempfile.gettempdir(), "w2s-cache"), description="Local folder for what can be computed again"
+    )
     announce: Path | None = Field(None, description="File to write the bound ports to once the server serves")
     exit_with_parent: bool = Field(False, description="Stop when standard input closes, as it does with a parent")
 
@@ -57,5 +60,5 @@ def parse_settings(settings: type[S], program: str) -> S:
     except ValidationError as error:
         for problem in error.errors():
             flag = "--" + "-".join(str(part) for part in problem["loc"]).replace("_", "-")
-            print(f"{program}: {flag}: {problem['msg']}", file=sys.stderr)
+            print(f"{program}: {flag}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - no logs are set up yet
         sys.exit(2)

@@ -73,7 +73,7 @@ def relevance_pairs(rows: Sequence[Row], salt: str) -> list[Row]:
     crosses splits. A coin from the row's id and the salt decides which rows.
     """
     # Imported here: the thin client image reads the registry without scikit-learn.
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
     passages = [row.text_pair or "" for row in rows]
     vectors = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit_transform(passages)

@@ -22,7 +22,7 @@ def read_rows(task: Task) -> list[Row]:
 
     Raises:
         FailedPrecondition: The package that carries the source is not installed.
-        DataLoss: The source lacks a column or has an unknown label.
+        DataLoss: The source lacks a column, or has something else in it or an unknown label.
     """
     path = package_path(task.source, DATA_PACKAGES, "task.source")
     rows: dict[tuple[str, ...], Row] = {}
@@ -30,7 +30,7 @@ def read_rows(task: Task) -> list[Row]:
         for number, line in enumerate(lines, 1):
             try:
                 row = _row(task, json.loads(line))
-            except (KeyError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise DataLoss(f"{task.source}, line {number}: {error}") from error
             rows.setdefault(row.texts[1:] if task.conversion == "relevance" else row.texts, row)
     return list(rows.values())
