@@ -27,11 +27,13 @@ async def run_stoppable(executor: Executor, work: Callable[[Check], T]) -> T:
         if stop.is_set():
             raise Cancelled("stopped")
 
-    future = asyncio.get_running_loop().run_in_executor(executor, work, check)
+    future = executor.submit(work, check)
+    done = asyncio.wrap_future(future)
     try:
-        return await asyncio.shield(future)
+        return await asyncio.shield(done)
     except asyncio.CancelledError:
         stop.set()
+        # Asked of the executor's own future: asyncio's would say yes to work that runs already.
         if not future.cancel():
-            await asyncio.wait([future])
+            await asyncio.wait([done])
         raise
