@@ -7,6 +7,7 @@ import logging
 import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any
 
 from w2s.artifacts.uris import check_key
@@ -147,14 +148,7 @@ class JobManager:
                 await self._attempt(job)
 
     async def _attempt(self, job: Job) -> None:
-        loop = asyncio.get_running_loop()
-
-        def report(progress: Progress) -> None:
-            finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
-            clean = Progress(progress.stage, progress.step, progress.total_steps, finite)
-            asyncio.run_coroutine_threadsafe(self._report(job.id, clean), loop)
-
-        task = self._running[job.id] = asyncio.ensure_future(self._execute(job, report))
+        task = self._running[job.id] = asyncio.ensure_future(self._run(job))
         try:
             ended = await self._store.end(job.id, State.SUCCEEDED, result=await task)
         except (asyncio.CancelledError, Cancelled):
@@ -176,6 +170,24 @@ class JobManager:
         self._tell()
         log.info("job ended", extra={"kind": job.kind, "job": job.id, "state": ended.state.value})
         self._on_end(ended)
+
+    async def _run(self, job: Job) -> dict[str, Any]:
+        """Does the job's work; all that it reported is in the log when this returns."""
+        loop = asyncio.get_running_loop()
+        latest: Future[None] | None = None
+
+        def report(progress: Progress) -> None:
+            nonlocal latest
+            finite = {name: value for name, value in progress.metrics.items() if math.isfinite(value)}
+            clean = Progress(progress.stage, progress.step, progress.total_steps, finite)
+            latest = asyncio.run_coroutine_threadsafe(self._report(job.id, clean), loop)
+
+        try:
+            return await self._execute(job, report)
+        finally:
+            # Reports are written in their order, so the others are there once the latest is.
+            if latest is not None:
+                await asyncio.wait([asyncio.wrap_future(latest)])
 
     async def _report(self, id_: str, progress: Progress) -> None:
         await self._store.report(id_, progress)
