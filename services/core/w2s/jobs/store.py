@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,9 +12,11 @@ from sqlalchemy import JSON, DateTime, ForeignKeyConstraint, Integer, String, Te
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from w2s.database import Base, Database
-from w2s.errors import AlreadyExists, NotFound, ResourceExhausted
+from w2s.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.paging import decode_token, encode_token, page_size
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class _JobRow(Base):
@@ -94,12 +97,18 @@ class JobStore:
         return await self._database.run(lambda session: _job(self._row(session, id_)))
 
     async def page(self, size: int, token: str) -> tuple[list[Job], str]:
-        """A page of jobs, newest first, and the token of the next page."""
+        """A page of jobs, newest first, and the token of the next page.
+
+        Raises:
+            InvalidArgument: The size is negative or the token is not one of ours.
+        """
         size, key = page_size(size), decode_token(token)
+        if key and not _NUMBER.fullmatch(key):
+            raise InvalidArgument("page_token", "is not a token that a list call returned")
 
         def work(session: Session) -> tuple[list[Job], str]:
             query = select(_JobRow).where(_JobRow.kind == self.kind).order_by(_JobRow.number.desc())
-            if key.isdigit():
+            if key:
                 query = query.where(_JobRow.number < int(key))
             rows: Sequence[_JobRow] = session.scalars(query.limit(size + 1)).all()
             more = len(rows) > size
@@ -126,12 +135,13 @@ class JobStore:
         return await self._database.run(work)
 
     async def requeue(self, id_: str) -> None:
-        """Puts a running job back into the queue."""
+        """Puts a running job back into the queue; one that has ended stays as it is."""
 
         def work(session: Session) -> None:
             row = self._row(session, id_)
-            row.state = State.QUEUED
-            _log(session, row)
+            if row.state == State.RUNNING:
+                row.state = State.QUEUED
+                _log(session, row)
 
         await self._database.run(work)
 
