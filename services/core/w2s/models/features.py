@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from w2s.models.tokens import Tokens
+from w2s.models.tokens import Tokens, identity
 
 
 class FeatureCache:
@@ -31,10 +31,11 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
 
     def key(self, fingerprint: str, batch: Sequence[Tokens]) -> str:
-        """The entry's name: sha256 in hex over the body and the token ids."""
+        """The entry's name: sha256 in hex over the body and the sequences' identities."""
         digest = hashlib.sha256(fingerprint.encode())
         for tokens in batch:
-            digest.update(np.asarray(tokens["input_ids"], dtype="<i4").tobytes() + b"/")
+            for ids in identity(tokens):
+                digest.update(np.asarray([len(ids), *ids], dtype="<i4").tobytes())
         return digest.hexdigest()
 
     def get(self, key: str) -> Tensor | None:

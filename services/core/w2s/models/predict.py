@@ -12,7 +12,7 @@ from torch import Tensor
 from w2s.models.checkpoint import Checkpoint, body_fingerprint
 from w2s.models.classifier import pair_features
 from w2s.models.features import FeatureCache
-from w2s.models.tokens import Tokens, pad, token_batches, tokenize
+from w2s.models.tokens import Tokens, identity, pad, token_batches, tokenize
 
 # Called after each batch with (sequences done, sequences in all); may raise to stop the work.
 Tick = Callable[[int, int], None]
@@ -63,9 +63,10 @@ class Predictor:
 
     def _pooled(self, sequences: Sequence[Tokens], tick: Tick | None) -> Tensor:
         """Pooled vectors, shape [N, H]; equal sequences are computed once."""
-        unique = {tuple(tokens["input_ids"]): tokens for tokens in sequences}
+        keys = [identity(tokens) for tokens in sequences]
+        unique = dict(zip(keys, sequences, strict=True))
         # The order of the token ids, not of the data, so that equal sets make equal batches.
-        ordered = [unique[ids] for ids in sorted(unique)]
+        ordered = [unique[key] for key in sorted(unique)]
         vectors = torch.empty(len(ordered), self.checkpoint.model.config.body.hidden_size)
         done = 0
         for batch in token_batches([len(tokens["input_ids"]) for tokens in ordered], self._budget):
@@ -73,8 +74,8 @@ class Predictor:
             done += len(batch)
             if tick:
                 tick(done, len(ordered))
-        row = {ids: index for index, ids in enumerate(sorted(unique))}
-        return vectors[[row[tuple(tokens["input_ids"])] for tokens in sequences]]
+        row = {key: index for index, key in enumerate(sorted(unique))}
+        return vectors[[row[key] for key in keys]]
 
     def _batch(self, batch: Sequence[Tokens]) -> Tensor:
         if self._cache is None:

@@ -41,6 +41,11 @@ def pad(tokenizer: PreTrainedTokenizerBase, sequences: Sequence[Tokens]) -> dict
     }
 
 
+def identity(tokens: Tokens) -> tuple[tuple[int, ...], ...]:
+    """What tells unpadded sequences apart: their token ids, and segments where there are any."""
+    return tuple(tuple(ids) for name, ids in sorted(tokens.items()) if name != "attention_mask")
+
+
 def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Groups indices so that rows times the longest row stays within a budget.
 
