@@ -77,7 +77,11 @@ class ModelSources:
     def _hub_id(self, uri: str, field: str) -> str:
         if not self.allow_hub:
             raise InvalidArgument(f"{field}.uri", "hf:// addresses are switched off here (allow_hub)")
-        return confine(uri, "hf:/", f"{field}.uri")
+        name = confine(uri, "hf:/", f"{field}.uri")
+        if Path(name).exists():
+            # `from_pretrained` would take the folder, which no root allows.
+            raise InvalidArgument(f"{field}.uri", f"names a folder here, {name}, and not only a model on the hub")
+        return name
 
     def _path(self, uri: str, field: str) -> Path:
         if uri.startswith(SCHEME):
