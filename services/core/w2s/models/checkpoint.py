@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s.errors import InvalidArgument
 from w2s.models.classifier import Classifier, ClassifierConfig, resolve_pooling
 from w2s.models.layers import freeze_below, keep_layers
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
+
+# What the libraries raise for files that are missing, damaged or at odds with each other.
+_UNREADABLE = (OSError, RuntimeError, SafetensorError, ValueError)
 
 
 @dataclass
@@ -51,9 +55,12 @@ def build(spec: ModelSpec, weights: Weights, label_names: list[str]) -> Checkpoi
 
     Raises:
         InvalidArgument: The weights cannot be read as safetensors or GGUF of a known
-            architecture, or have fewer layers than the spec names.
+            architecture, or have fewer layers or positions than the spec names.
     """
     body, tokenizer = _load_body(weights)
+    positions = getattr(body.config, "max_position_embeddings", spec.max_length)
+    if spec.max_length > positions:
+        raise InvalidArgument("model.max_length", f"must be in [1, {positions}], the body's positions")
     layers = body.config.num_hidden_layers if spec.layers is None else spec.layers
     keep_layers(body, layers)
     config = ClassifierConfig(
@@ -77,14 +84,17 @@ def load(folder: Path) -> Checkpoint:
         InvalidArgument: The folder holds no such classifier.
     """
     try:
+        if not isinstance(AutoConfig.from_pretrained(folder, trust_remote_code=False), ClassifierConfig):
+            raise ValueError("its configuration is not a classifier's")
         loaded: Any = Classifier.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
         model, info = loaded
-    except (OSError, ValueError) as error:
+        tokenizer = _tokenizer(str(folder))
+    except _UNREADABLE as error:
         raise InvalidArgument("model.uri", f"cannot be loaded: {error}") from error
     wrong = [*info["missing_keys"], *info["unexpected_keys"]]
     if wrong:
         raise InvalidArgument("model.uri", f"has {len(wrong)} missing or unknown tensors, such as {sorted(wrong)[0]}")
-    return Checkpoint(model.eval(), _tokenizer(str(folder)))
+    return Checkpoint(model.eval(), tokenizer)
 
 
 def body_fingerprint(model: Classifier) -> str:
@@ -113,7 +123,7 @@ def _load_body(weights: Weights) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
             **({} if weights.gguf_file else {"use_safetensors": True}),
             **options,
         )
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise InvalidArgument("model.base.uri", f"cannot be loaded: {error}") from error
     # Where the weights lay on this machine is no part of what they are.
     body.config._name_or_path = ""
