@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -64,14 +66,19 @@ class LocalRun:
         Raises:
             StepFailed: A step failed.
         """
-        try:
-            with self._patched():
-                local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(self._root))
-                pipeline(**arguments)
-        except RuntimeError as error:
-            raise StepFailed(self._failure or str(error)) from None
-        finally:
-            self.stop()
+        # In a thread of its own: this one stays free to hear Ctrl-C, and to end the steps at once.
+        with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as thread:
+            try:
+                thread.submit(self._run, pipeline, arguments).result()
+            except RuntimeError as error:
+                raise StepFailed(self._failure or str(error)) from None
+            finally:
+                self.stop()
+
+    def _run(self, pipeline: Any, arguments: dict[str, Any]) -> None:
+        with self._patched():
+            local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(self._root))
+            pipeline(**arguments)
 
     def stop(self) -> None:
         """Ends the steps that run, and starts no other."""
@@ -87,6 +94,8 @@ class LocalRun:
             executor.max_workers = min(max_workers or self._width, self._width)
 
         with (
+            # kfp logs what went wrong in its own words; the failed step has said it already.
+            mock.patch.object(logging.getLogger(), "handlers", [logging.NullHandler()]),
             warnings.catch_warnings(action="ignore"),
             mock.patch.object(subprocess_task_handler, "run_local_subprocess", self._step),
             mock.patch.object(logging_utils, "local_logger_context", contextlib.nullcontext),

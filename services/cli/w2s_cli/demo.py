@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.local import LocalRun
-from pipelines.reporting.model import PgrFigure, Report
+from pipelines.reporting.model import Report
+from pipelines.reporting.render import format_pgr
 from pipelines.weak_to_strong import weak_to_strong
 from w2s.errors import NotFound
 from w2s_cli.local import LocalServices, environment
@@ -56,23 +57,16 @@ def run_demo(console: Console, out: Path, arguments: dict[str, object], slots: i
 def summary_table(report: Report) -> Table:
     """The experiment in one table: the weak model, each method, the ceiling."""
     first = report.summary[0]
-    caption = f"weak: {first.weak}; student and ceiling: {first.student}; {len(report.supervision)} seeds"
-    table = Table(title=f"Weak-to-strong on {first.dataset}", caption=caption)
-    for name in ("model", "accuracy", "agreement", "PGR", "95 % interval", "status"):
+    models = f"weak: {first.weak}\nstudent and ceiling: {first.student}\n{len(report.supervision)} seeds"
+    table = Table(title=f"Weak-to-strong on {first.dataset}", caption=models)
+    for name in ("model", "accuracy", "agreement", "PGR [95 %]", "status"):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     table.add_row("weak supervisor", f"{first.weak_accuracy:.3f}")
     for row in report.summary:
-        table.add_row(
-            f"student, {row.method}", f"{row.student_accuracy:.3f}", f"{row.agreement:.3f}", *_pgr_cells(row.pgr)
-        )
+        pgr = "" if row.pgr.value is None else format_pgr(row.pgr)
+        table.add_row(row.method, f"{row.student_accuracy:.3f}", f"{row.agreement:.3f}", pgr, row.pgr.status)
     table.add_row("strong ceiling", f"{first.ceiling_accuracy:.3f}")
     return table
-
-
-def _pgr_cells(pgr: PgrFigure) -> tuple[str, str, str]:
-    if pgr.value is None:
-        return "", "", pgr.status
-    return f"{pgr.value:.2f}", f"{pgr.low:.2f} .. {pgr.high:.2f}", pgr.status
 
 
 def _publish(out: Path) -> Report:

@@ -36,6 +36,9 @@ def demo(
     train_rows: Annotated[
         int, typer.Option(min=1, help="Rows of the weak model's split and of the transfer split.")
     ] = 1200,
+    validation_rows: Annotated[
+        int, typer.Option(min=1, help="Rows of the split that training curves are drawn on.")
+    ] = 400,
     test_rows: Annotated[int, typer.Option(min=1, help="Rows of the test split.")] = 600,
     out: Annotated[Path, typer.Option(help="Folder of the report; emptied first.")] = Path("out/demo"),
     slots: Annotated[int, typer.Option(min=0, help="Training runs at once; 0: one a core.")] = 0,
@@ -46,6 +49,7 @@ def demo(
         arguments: dict[str, object] = {
             "data_task": task,
             "data_train_rows": train_rows,
+            "data_validation_rows": validation_rows,
             "data_test_rows": test_rows,
             "seeds": _whole_numbers(seeds),
             "methods": methods.split(","),
