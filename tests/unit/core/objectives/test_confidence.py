@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from w2s.objectives import auxiliary_confidence_loss, cross_entropy, harden_to_prior, linear_ramp
+
+# Four rows: p_0 = 0.8, 0.6, 0.4, 0.3, and weak labels whose mean w_1 is 0.5.
+PROBABILITIES = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.4, 0.6], [0.3, 0.7]])
+WEAK = torch.tensor([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5], [0.3, 0.7]])
+
+
+def published_rule(p0: np.ndarray, pi1: float) -> list[int]:
+    """The classes of openai/weak-to-strong's loss.py: 0 iff p_0 >= quantile_{pi_1}(p_0)."""
+    ranked = np.sort(p0.astype(np.float64))
+    position = pi1 * (len(p0) - 1)
+    low, high = int(np.floor(position)), int(np.ceil(position))
+    threshold = ranked[low] + (position - low) * (ranked[high] - ranked[low])
+    return [0 if p >= threshold else 1 for p in p0.astype(np.float64)]
+
+
+def binary(p0) -> torch.Tensor:
+    p0 = torch.as_tensor(p0)
+    return torch.stack([p0, 1 - p0], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("progress", "warmup", "weight"),
+    [(0, 0.2, 0), (0.1, 0.2, 0.5), (0.2, 0.2, 1), (0.7, 0.2, 1), (0, 0, 1), (0.25, 1, 0.25)],
+)
+def test_ramp_rises_linearly_to_one(progress, warmup, weight):
+    assert linear_ramp(progress, warmup) == pytest.approx(weight)
+
+
+@given(
+    st.lists(st.integers(0, 16), min_size=2, max_size=12).filter(lambda ps: len(set(ps)) > 1),
+    st.integers(0, 64),
+)
+def test_two_classes_follow_the_published_rule_with_ties_at_the_threshold(sixteenths, sixtyfourths):
+    # Such fractions are exact in fp32, so that ties are ties in both computations.
+    p0, pi1 = np.array(sixteenths, dtype=np.float32) / 16, sixtyfourths / 64
+    hardened = harden_to_prior(binary(p0), torch.tensor([1 - pi1, pi1]), ties=binary(p0))
+    assert hardened.argmax(dim=1).tolist() == published_rule(p0, pi1)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 64))
+def test_two_classes_follow_the_published_rule_on_random_batches(seed, rows):
+    rng = np.random.default_rng(seed)
+    p0, w1 = rng.random(rows, dtype=np.float32), rng.random(rows, dtype=np.float32)
+    expected = published_rule(p0, float(w1.mean(dtype=np.float64)))
+    # A row within rounding of the threshold may fall on either side.
+    assume(np.diff(np.sort(p0)).min() > 1e-5)
+    hardened = harden_to_prior(binary(p0), binary(1 - w1).mean(dim=0), ties=binary(p0)).argmax(dim=1).tolist()
+    assert hardened == expected
+
+
+def test_each_class_is_thresholded_at_its_own_prior():
+    # Thresholds: median of .3 .4 .5 .6 = .45; upper quartiles of .2 .3 .3 .4 and .2 .2 .2 .4 = .325 and .25.
+    # Margins: (.05 -.025 -.05), (-.05 .075 -.05), (.15 -.125 -.05), (-.15 -.025 .15).
+    own = torch.tensor([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.6, 0.2, 0.2], [0.3, 0.3, 0.4]])
+    hardened = harden_to_prior(own, torch.tensor([0.5, 0.25, 0.25]), ties=own)
+    assert hardened.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_weak_labels_decide_where_the_student_ranks_nothing(classes):
+    uniform = torch.full((2, classes), 1 / classes)
+    weak = torch.tensor([[0.2, 0.8, 0.0], [0.6, 0.4, 0.0]])[:, :classes]
+    assert harden_to_prior(uniform, weak.mean(dim=0), ties=weak).argmax(dim=1).tolist() == [1, 0]
+
+
+def test_loss_of_a_batch_worked_out_by_hand():
+    # The threshold is the median 0.5, so h = 0, 0, 1, 1, and with a = 1/2 the targets are
+    # (.95 .05), (.65 .35), (.25 .75), (.15 .85):
+    # .95 ln 1/.8 + .05 ln 1/.2 = .2924583    .65 ln 1/.6 + .35 ln 1/.4 = .6527384
+    # .25 ln 1/.4 + .75 ln 1/.6 = .6121919    .15 ln 1/.3 + .85 ln 1/.7 = .4837696
+    loss = auxiliary_confidence_loss(PROBABILITIES.log(), WEAK, alpha=0.5)
+    assert loss.item() == pytest.approx(2.0411562 / 4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "targets"), [(0.0, WEAK), (1.0, torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]]))], ids=["none", "all"]
+)
+def test_alpha_mixes_from_the_weak_labels_to_the_hardened_predictions(alpha, targets):
+    logits = PROBABILITIES.log()
+    torch.testing.assert_close(
+        auxiliary_confidence_loss(logits, targets=WEAK, alpha=alpha), cross_entropy(logits, targets)
+    )
+
+
+def test_no_gradient_flows_through_the_hardened_predictions():
+    logits = PROBABILITIES.log().requires_grad_()
+    auxiliary_confidence_loss(logits, WEAK, alpha=0.5).backward()
+    fixed = 0.5 * WEAK.numpy().astype(np.float64) + 0.5 * np.eye(2)[[0, 0, 1, 1]]
+
+    def loss(z: np.ndarray) -> float:
+        return -(fixed * (z - np.log(np.exp(z).sum(axis=1, keepdims=True)))).sum() / len(z)
+
+    z, step = logits.detach().numpy().astype(np.float64), 1e-5
+    bumps = np.eye(z.size).reshape(-1, *z.shape) * step
+    slopes = [(loss(z + bump) - loss(z - bump)) / (2 * step) for bump in bumps]
+    np.testing.assert_allclose(logits.grad.flatten().numpy(), slopes, atol=1e-6)
