@@ -129,5 +129,7 @@ def _announce(settings: ServerSettings, addresses: dict[str, str]) -> None:
 
 
 def _await_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
-    sys.stdin.buffer.read()
+    # Past sys.stdin: this thread would hold its lock while the interpreter ends, which is fatal.
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
     loop.call_soon_threadsafe(stopping.set)
