@@ -47,6 +47,10 @@ test: setup ## Run the unit, integration and end-to-end tests.
 bench: setup ## Run the benchmarks (ratios against a peer in the same run).
 	$(BIN)/pytest tests/benchmarks -s
 
+.PHONY: demo-settings
+demo-settings: setup ## Show how the demo's settings were chosen on the validation split.
+	$(BIN)/python tests/benchmarks/demo_settings.py $(TASK)
+
 ##@ Develop
 
 .PHONY: lint

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +20,17 @@ from pipelines.local import LocalRun
 from pipelines.reporting.model import Report
 from pipelines.reporting.render import format_pgr
 from pipelines.weak_to_strong import weak_to_strong
+from w2s.client.labels import label_examples
 from w2s.errors import NotFound
 from w2s_cli.local import LocalServices, environment
 from w2s_cli.progress import RunDisplay
 
+_LABEL = "w2s.supervisor.v1.SupervisorService/Label"
+_QUESTION = "why is the sky blue"
+_PASSAGE = "Air scatters blue sunlight more than red, so the sky looks blue by day."
 
-def run_demo(console: Console, out: Path, arguments: dict[str, object], slots: int) -> Report:
+
+def run_demo(console: Console, out: Path, arguments: dict[str, object], slots: int, keep: bool = False) -> Report:
     """Starts the services, runs the pipeline, shows and writes its report, and stops the services.
 
     Args:
@@ -31,6 +38,7 @@ def run_demo(console: Console, out: Path, arguments: dict[str, object], slots: i
         out: Folder of the report; what an earlier demo left there is removed.
         arguments: The pipeline's parameters.
         slots: Training runs at once.
+        keep: Leave the services up until Ctrl-C.
 
     Raises:
         StepFailed: A step of the pipeline failed.
@@ -50,6 +58,9 @@ def run_demo(console: Console, out: Path, arguments: dict[str, object], slots: i
         console.print(f"\nReport   {out / 'report.html'}\nFigures  {out / 'report.json'}", soft_wrap=True)
         console.print(f"Took     {time.monotonic() - start:.0f} s")
         _show_services(console, services)
+        if keep:
+            console.print("Press Ctrl-C to stop them.")
+            threading.Event().wait()
     console.print("[bold]Stopped[/] all services")
     return report
 
@@ -83,13 +94,13 @@ def _show_services(console: Console, services: LocalServices) -> None:
     console.print("\nWhile the services are up:")
     for name, running in services.services.items():
         console.print(f"  {name:11s} gRPC {running.grpc}   metrics http://{running.metrics}/metrics", soft_wrap=True)
-    example = '{"examples": [{"id": "1", "text": "is the sky blue", "text_pair": "The sky looks blue by day."}]}'
     address = services.endpoints.supervisor
-    console.print(
-        f"  grpcurl -plaintext -d '{example}' {address} w2s.supervisor.v1.SupervisorService/Label",
-        markup=False,
-        soft_wrap=True,
-    )
+    request = {"id": "1", "text": _QUESTION, "text_pair": _PASSAGE}
+    call = f"-plaintext -d '{json.dumps({'examples': [request]})}' {address} {_LABEL}"
+    console.print(f"Ask the active teacher yourself:\n  grpcurl {call}", markup=False, soft_wrap=True)
+    probabilities, teacher = label_examples(address, [(request["id"], request["text"], request["text_pair"])])
+    shares = ", ".join(f"{value:.3f}" for value in probabilities[0])
+    console.print(f"It answers: probabilities [{shares}] by {teacher.teacher}", markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

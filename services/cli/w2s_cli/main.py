@@ -41,6 +41,7 @@ def demo(
     ] = 400,
     test_rows: Annotated[int, typer.Option(min=1, help="Rows of the test split.")] = 600,
     out: Annotated[Path, typer.Option(help="Folder of the report; emptied first.")] = Path("out/demo"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the services up at the end, until Ctrl-C.")] = False,
     slots: Annotated[int, typer.Option(min=0, help="Training runs at once; 0: one a core.")] = 0,
 ) -> None:
     """Run weak-to-strong on this machine: three services, one pipeline, a report."""
@@ -54,7 +55,7 @@ def demo(
             "seeds": _whole_numbers(seeds),
             "methods": methods.split(","),
         }
-        run_demo(console, out, arguments, slots or default_slots())
+        run_demo(console, out, arguments, slots or default_slots(), keep)
     except (StepFailed, W2SError) as error:
         console.print(f"[red]Failed:[/] {error}", soft_wrap=True)
         raise typer.Exit(1) from None

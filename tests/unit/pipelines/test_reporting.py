@@ -1,0 +1,92 @@
+"""The report says what it was given, escapes it, and needs no other file."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from pipelines.reporting import render
+from pipelines.reporting.model import Bin, Curve, PgrFigure, Report, Result, Supervision, pgr_figure
+from w2s.common.v1 import common_pb2 as pb
+from w2s.evaluator.v1 import evaluator_pb2
+
+OK = PgrFigure(value=0.5, low=0.25, high=0.75, status="OK")
+NOISE = PgrFigure(value=None, low=None, high=None, status="GAP_BELOW_NOISE")
+
+
+def result(seed, pgr=OK, **changes):
+    values = {
+        "dataset": "<script>alert(1)</script>",
+        "weak": "w",
+        "student": "s",
+        "method": "naive",
+        "seed": seed,
+        "weak_accuracy": 0.6,
+        "student_accuracy": 0.7,
+        "ceiling_accuracy": 0.8,
+        "agreement": 0.9,
+        "agreement_supervisor_right": 0.95,
+        "agreement_supervisor_wrong": None,
+        "pgr": pgr,
+    }
+    return Result(**{**values, **changes})
+
+
+@pytest.fixture
+def report():
+    bins = [Bin(confidence=0.7, accuracy=0.6, n=5)]
+    points = {"loss": [(1, 0.7), (2, 0.6)], "eval_accuracy": [(2, 0.7)]}
+    return Report(
+        results=[result(0), result(1, NOISE)],
+        summary=[result(None, pgr_median=0.5)],
+        supervision=[Supervision(seed=0, teacher="teachers/a", label_accuracy=0.6, reliability=bins)],
+        curves=[Curve(method="naive", seed=0, points=points)],
+        provenance={"code_version": "0"},
+    )
+
+
+def test_the_files_are_written(report, tmp_path):
+    render.write(report, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "report.json", "report.html", "accuracy.png", "pgr.png", "curves.png", "labels.png",
+    }  # fmt: skip
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["results"][0]["pgr"] == {"value": 0.5, "low": 0.25, "high": 0.75, "status": "OK"}
+    assert written["results"][1]["pgr"]["value"] is None
+    assert (tmp_path / "pgr.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_is_self_contained_and_escaped(report, tmp_path):
+    render.write(report, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert page.count("data:image/png;base64,") == 4
+    assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
+
+
+def test_a_meaningless_pgr_is_shown_by_its_status():
+    assert render.format_pgr(NOISE) == "GAP_BELOW_NOISE"
+    assert render.format_pgr(OK) == "0.50 [0.25, 0.75]"
+
+
+def test_metrics_leave_a_meaningless_pgr_out(report):
+    assert render.figures(report)["pgr_naive"] == 0.5
+    report.summary[0].pgr = NOISE
+    assert "pgr_naive" not in render.figures(report)
+    assert render.figures(report)["accuracy_naive"] == 0.7
+
+
+def test_a_pgr_message_without_a_value_has_no_numbers():
+    message = evaluator_pb2.Pgr(status=evaluator_pb2.PGR_STATUS_UNDEFINED_GAP)
+    assert pgr_figure(message) == PgrFigure(value=None, low=None, high=None, status="UNDEFINED_GAP")
+    message = evaluator_pb2.Pgr(value=0.5, interval=pb.Interval(low=0.1, high=0.9), status=evaluator_pb2.PGR_STATUS_OK)
+    assert pgr_figure(message) == PgrFigure(value=0.5, low=0.1, high=0.9, status="OK")
+
+
+def test_equal_figures_draw_equal_plots(report):
+    from pipelines.reporting.plots import draw
+
+    assert draw(report) == draw(report)
