@@ -74,6 +74,8 @@ class Predictor:
             done += len(batch)
             if tick:
                 tick(done, len(ordered))
+        if self._cache:
+            self._cache.prune()
         row = {key: index for index, key in enumerate(sorted(unique))}
         return vectors[[row[key] for key in keys]]
 
