@@ -15,6 +15,8 @@ from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s_supervisor.service import Supervisor
 from w2s_supervisor.teachers import Teacher
 
+_MAX_ID = 256
+
 
 class SupervisorServicer(supervisor_pb2_grpc.SupervisorServiceServicer):
     """The gRPC face of the supervisor; each RPC is documented in its proto."""
@@ -49,6 +51,9 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServiceServicer):
 
     async def Label(self, request: pb.LabelRequest, context: Context) -> pb.LabelResponse:
         ids = [example.id for example in request.examples]
+        for index, id_ in enumerate(ids):
+            if len(id_) > _MAX_ID:
+                raise InvalidArgument(f"examples[{index}].id", f"at most {_MAX_ID} characters, got {len(id_)}")
         if len(set(ids)) < len(ids):
             raise InvalidArgument("examples", "the ids must be distinct")
         teacher = await self._pick(request)

@@ -32,8 +32,8 @@ def to_model(message: Message, model: type[M], path: str) -> M:
         return model.model_validate(fields)
     except ValidationError as error:
         problem = error.errors()[0]
-        parts = [path, *(str(part) for part in problem["loc"])]
-        raise InvalidArgument(".".join(filter(None, parts)) or "request", problem["msg"]) from error
+        parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]]
+        raise InvalidArgument("".join([path, *parts]).strip(".") or "request", problem["msg"]) from error
 
 
 def spec_message(spec: BaseModel, message: type[P]) -> P:
