@@ -112,13 +112,30 @@ async def test_a_running_job_is_cancelled_and_its_slot_goes_on(serve, work):
         assert (await ended(manager, "two")).state is State.SUCCEEDED
 
 
-async def test_a_job_is_cancelled_at_the_moment_its_slot_takes_it_up(serve, work):
+async def test_a_job_is_cancelled_at_the_moment_its_slot_takes_it_up(serve, work, monkeypatch):
+    """The cancel comes after the beginning is in the database and before the slot hears of it."""
+    taken, cancelling = asyncio.Event(), asyncio.Event()
     async with serve() as manager:
+        begin, end = manager._store.begin, manager._store.end
+
+        async def slow_begin(id_):
+            job = await begin(id_)
+            taken.set()
+            await cancelling.wait()
+            return job
+
+        async def telling_end(*arguments, **options):
+            cancelling.set()
+            return await end(*arguments, **options)
+
+        monkeypatch.setattr(manager._store, "begin", slow_begin)
+        monkeypatch.setattr(manager._store, "end", telling_end)
         await manager.create("one", SPEC)
+        await taken.wait()
         assert (await manager.cancel("one")).state is State.CANCELLED
-        assert (await manager.get("one")).state is State.CANCELLED
         await manager.create("two", SPEC)
         await work.began["two"].wait()
+    assert work.attempts == [("two", 1)]
 
 
 async def test_work_that_answers_a_cancel_with_its_own_error_is_cancelled(serve, work):

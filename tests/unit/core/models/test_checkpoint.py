@@ -201,6 +201,11 @@ def test_the_fingerprint_is_of_the_body_and_of_how_it_pools(build_model):
     assert len(same | {body_fingerprint(build_model(**{**base, **other}).model) for other in others}) == 4
 
 
+def test_where_the_weights_lie_is_no_part_of_the_fingerprint(build_model, copy):
+    elsewhere = build_model(uri=f"file://{copy}", layers=1).model
+    assert body_fingerprint(elsewhere) == body_fingerprint(build_model(layers=1).model)
+
+
 def test_one_changed_weight_changes_the_fingerprint(build_model):
     model = build_model(layers=1).model
     before = body_fingerprint(model)

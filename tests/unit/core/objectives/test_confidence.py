@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from w2s.objectives import auxiliary_confidence_loss, cross_entropy, harden_to_prior, linear_ramp
 
-# Four rows: p_0 = 0.8, 0.6, 0.4, 0.3, and weak labels whose mean w_1 is 0.5.
+# Four rows: p_0 = 0.8, 0.6, 0.4, 0.3, and weak labels whose mean w_1 is 0.25.
 PROBABILITIES = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.4, 0.6], [0.3, 0.7]])
-WEAK = torch.tensor([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5], [0.3, 0.7]])
+WEAK = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.9, 0.1], [0.5, 0.5]])
+# Their lower quartile, 0.3 + 0.75 x 0.1 = 0.375, is the threshold.
+HARDENED = [0, 0, 0, 1]
 
 
 def published_rule(p0: np.ndarray, pi1: float) -> list[int]:
@@ -73,17 +75,14 @@ def test_weak_labels_decide_where_the_student_ranks_nothing(classes):
 
 
 def test_loss_of_a_batch_worked_out_by_hand():
-    # The threshold is the median 0.5, so h = 0, 0, 1, 1, and with a = 1/2 the targets are
-    # (.95 .05), (.65 .35), (.25 .75), (.15 .85):
-    # .95 ln 1/.8 + .05 ln 1/.2 = .2924583    .65 ln 1/.6 + .35 ln 1/.4 = .6527384
-    # .25 ln 1/.4 + .75 ln 1/.6 = .6121919    .15 ln 1/.3 + .85 ln 1/.7 = .4837696
+    # With a = 1/2 the targets are (.95 .05), (.85 .15), (.95 .05), (.25 .75):
+    # .95 ln 1/.8 + .05 ln 1/.2 = .2924583    .85 ln 1/.6 + .15 ln 1/.4 = .5716454
+    # .95 ln 1/.4 + .05 ln 1/.6 = .8960175    .25 ln 1/.3 + .75 ln 1/.7 = .5684994
     loss = auxiliary_confidence_loss(PROBABILITIES.log(), WEAK, alpha=0.5)
-    assert loss.item() == pytest.approx(2.0411562 / 4, abs=1e-6)
+    assert loss.item() == pytest.approx(2.3286206 / 4, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("alpha", "targets"), [(0.0, WEAK), (1.0, torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]]))], ids=["none", "all"]
-)
+@pytest.mark.parametrize(("alpha", "targets"), [(0.0, WEAK), (1.0, torch.eye(2)[HARDENED])], ids=["none", "all"])
 def test_alpha_mixes_from_the_weak_labels_to_the_hardened_predictions(alpha, targets):
     logits = PROBABILITIES.log()
     torch.testing.assert_close(
@@ -94,7 +93,7 @@ def test_alpha_mixes_from_the_weak_labels_to_the_hardened_predictions(alpha, tar
 def test_no_gradient_flows_through_the_hardened_predictions():
     logits = PROBABILITIES.log().requires_grad_()
     auxiliary_confidence_loss(logits, WEAK, alpha=0.5).backward()
-    fixed = 0.5 * WEAK.numpy().astype(np.float64) + 0.5 * np.eye(2)[[0, 0, 1, 1]]
+    fixed = 0.5 * WEAK.numpy().astype(np.float64) + 0.5 * np.eye(2)[HARDENED]
 
     def loss(z: np.ndarray) -> float:
         return -(fixed * (z - np.log(np.exp(z).sum(axis=1, keepdims=True)))).sum() / len(z)
