@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from w2s.errors import InvalidArgument
@@ -27,17 +27,17 @@ class Database:
         url: A SQLAlchemy URL, such as `sqlite:///state.db` or `postgresql+psycopg://...`.
 
     Raises:
-        InvalidArgument: The URL is malformed.
+        InvalidArgument: The URL is malformed, or the database cannot be opened.
     """
 
     def __init__(self, url: str) -> None:
         try:
             self._engine = create_engine(url)
-        except ArgumentError as error:
-            raise InvalidArgument("database_url", str(error)) from error
-        if self._engine.dialect.name == "sqlite":
-            _tune_sqlite(self._engine)
-        Base.metadata.create_all(self._engine)
+            if self._engine.dialect.name == "sqlite":
+                _tune_sqlite(self._engine)
+            Base.metadata.create_all(self._engine)
+        except (SQLAlchemyError, ImportError) as error:
+            raise InvalidArgument("database_url", f"cannot be opened: {str(error).splitlines()[0]}") from error
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
 
     async def run(self, work: Callable[[Session], T]) -> T:

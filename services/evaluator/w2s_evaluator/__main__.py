@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import grpc.aio
+from prometheus_client import CollectorRegistry
 
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.evaluator.v1 import evaluator_pb2_grpc
 from w2s.models.runtime import configure_runtime
-from w2s.rpc.server import new_registry, run
-from w2s.rpc.settings import parse_settings
+from w2s.rpc.server import serve
 from w2s_evaluator.metrics import EvaluatorMetrics
 from w2s_evaluator.service import Evaluator
 from w2s_evaluator.servicer import EvaluatorServicer
@@ -21,10 +21,11 @@ class EvaluatorApp:
 
     name = "w2s.evaluator.v1.EvaluatorService"
 
-    def __init__(self, settings: EvaluatorSettings, metrics: EvaluatorMetrics) -> None:
+    def __init__(self, settings: EvaluatorSettings, registry: CollectorRegistry) -> None:
+        configure_runtime(settings.threads)
         self._database = Database(settings.database_url)
         store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
-        self._evaluator = Evaluator(self._database, store, settings, metrics)
+        self._evaluator = Evaluator(self._database, store, settings, EvaluatorMetrics(registry))
 
     def register(self, server: grpc.aio.Server) -> None:
         evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(EvaluatorServicer(self._evaluator), server)
@@ -39,10 +40,7 @@ class EvaluatorApp:
 
 def main() -> None:
     """Serves until told to stop."""
-    settings = parse_settings(EvaluatorSettings, "w2s-evaluator")
-    configure_runtime(settings.threads)
-    registry = new_registry()
-    run(EvaluatorApp(settings, EvaluatorMetrics(registry)), settings, registry)
+    serve(EvaluatorSettings, "w2s-evaluator", EvaluatorApp)
 
 
 if __name__ == "__main__":

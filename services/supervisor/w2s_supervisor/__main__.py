@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import grpc.aio
+from prometheus_client import CollectorRegistry
 
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.models.runtime import configure_runtime
-from w2s.rpc.server import new_registry, run
-from w2s.rpc.settings import parse_settings
+from w2s.rpc.server import serve
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s_supervisor.metrics import SupervisorMetrics
 from w2s_supervisor.service import Supervisor
@@ -21,10 +21,11 @@ class SupervisorApp:
 
     name = "w2s.supervisor.v1.SupervisorService"
 
-    def __init__(self, settings: SupervisorSettings, metrics: SupervisorMetrics) -> None:
+    def __init__(self, settings: SupervisorSettings, registry: CollectorRegistry) -> None:
+        configure_runtime(settings.threads)
         self._database = Database(settings.database_url)
         store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
-        self._supervisor = Supervisor(self._database, store, settings, metrics)
+        self._supervisor = Supervisor(self._database, store, settings, SupervisorMetrics(registry))
 
     def register(self, server: grpc.aio.Server) -> None:
         supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(SupervisorServicer(self._supervisor), server)
@@ -39,10 +40,7 @@ class SupervisorApp:
 
 def main() -> None:
     """Serves until told to stop."""
-    settings = parse_settings(SupervisorSettings, "w2s-supervisor")
-    configure_runtime(settings.threads)
-    registry = new_registry()
-    run(SupervisorApp(settings, SupervisorMetrics(registry)), settings, registry)
+    serve(SupervisorSettings, "w2s-supervisor", SupervisorApp)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import grpc.aio
+from prometheus_client import CollectorRegistry
 
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.jobs import JobManager, JobStore
-from w2s.rpc.server import new_registry, run
-from w2s.rpc.settings import parse_settings
+from w2s.rpc.server import serve
 from w2s.trainer.v1 import trainer_pb2_grpc
 from w2s_trainer.inputs import sources
 from w2s_trainer.metrics import TrainerMetrics
@@ -22,7 +22,7 @@ class TrainerApp:
 
     name = "w2s.trainer.v1.TrainerService"
 
-    def __init__(self, settings: TrainerSettings, metrics: TrainerMetrics) -> None:
+    def __init__(self, settings: TrainerSettings, registry: CollectorRegistry) -> None:
         self._database = Database(settings.database_url)
         self._launcher = Launcher(settings)
         self._sources = sources(settings, ArtifactStore(settings.artifact_root))
@@ -31,7 +31,7 @@ class TrainerApp:
             self._launcher.execute,
             slots=settings.slots,
             max_queued=settings.max_queued,
-            on_end=metrics.ended,
+            on_end=TrainerMetrics(registry).ended,
         )
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -48,9 +48,7 @@ class TrainerApp:
 
 def main() -> None:
     """Serves until told to stop."""
-    settings = parse_settings(TrainerSettings, "w2s-trainer")
-    registry = new_registry()
-    run(TrainerApp(settings, TrainerMetrics(registry)), settings, registry)
+    serve(TrainerSettings, "w2s-trainer", TrainerApp)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -183,9 +185,10 @@ async def _abort(context: Context, error: W2SError) -> NoReturn:
 
 
 def _outcome(context: Context) -> grpc.StatusCode:
-    code = context.code()
-    if isinstance(code, int):
-        code = _CODES[code]
-    if context.cancelled():
+    """The code of a call that is just ending; to be asked in a `finally`."""
+    kind = sys.exc_info()[0]
+    # The context does not say so yet when the caller has gone away.
+    if context.cancelled() or (kind and issubclass(kind, asyncio.CancelledError | GeneratorExit)):
         return grpc.StatusCode.CANCELLED
-    return code or grpc.StatusCode.OK
+    code = context.code()
+    return _CODES[code] if isinstance(code, int) else code or grpc.StatusCode.OK

@@ -9,8 +9,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+from wsgiref.simple_server import WSGIServer
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -24,10 +26,11 @@ from prometheus_client import (
     start_http_server,
 )
 
+from w2s.errors import InvalidArgument
 from w2s.provenance import code_version
 from w2s.rpc.interceptors import ErrorInterceptor, LogInterceptor, MetricsInterceptor
 from w2s.rpc.logs import configure_logs
-from w2s.rpc.settings import ServerSettings
+from w2s.rpc.settings import S, ServerSettings, parse_settings, refuse
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +63,25 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-def run(service: Service, settings: ServerSettings, registry: CollectorRegistry) -> None:
-    """Serves until SIGTERM or SIGINT (or the parent's end, where asked), then drains.
+def serve(settings_type: type[S], program: str, build: Callable[[S, CollectorRegistry], Service]) -> None:
+    """Reads settings, wires a service and serves until SIGTERM or SIGINT (or its parent's end).
 
     The order at the end: health says NOT_SERVING, calls in flight get `drain_s` seconds, the
-    service puts its work away.
+    service puts its work away. Settings that are wrong end the process with 2 and one line.
+
+    Args:
+        settings_type: The service's settings.
+        program: Its name in messages.
+        build: Wires the service from its settings and the metrics registry.
     """
-    configure_logs(settings.log_level, service.name)
-    asyncio.run(_serve(service, settings, registry))
+    settings = parse_settings(settings_type, program)
+    registry = new_registry()
+    try:
+        service = build(settings, registry)
+        configure_logs(settings.log_level, service.name)
+        asyncio.run(_serve(service, settings, registry))
+    except InvalidArgument as error:
+        refuse(program, error.field, error.problem)
 
 
 async def _serve(service: Service, settings: ServerSettings, registry: CollectorRegistry) -> None:
@@ -78,9 +92,9 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
     if settings.exit_with_parent:
         threading.Thread(target=_await_parent, args=(loop, stopping), daemon=True).start()
     server, status, port = _build(service, settings, registry)
+    metrics = _start_metrics(settings, registry)
     await service.start()
     await server.start()
-    metrics, _ = start_http_server(settings.metrics_port, settings.host, registry)
     for name in ("", service.name):
         await status.set(name, health_pb2.HealthCheckResponse.SERVING)
     _announce(settings, {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"})
@@ -116,8 +130,20 @@ def _build(
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     if settings.reflection:
         reflection.enable_server_reflection([service.name, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+    try:
+        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+    except RuntimeError:
+        raise InvalidArgument("port", f"cannot listen on {settings.host}:{settings.port}; is it taken?") from None
     return server, status, port
+
+
+def _start_metrics(settings: ServerSettings, registry: CollectorRegistry) -> WSGIServer:
+    address = f"{settings.host}:{settings.metrics_port}"
+    try:
+        server, _ = start_http_server(settings.metrics_port, settings.host, registry)
+    except OSError as error:
+        raise InvalidArgument("metrics_port", f"cannot listen on {address}: {error.strerror}") from None
+    return server
 
 
 def _announce(settings: ServerSettings, addresses: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,11 +46,19 @@ class ServerSettings(BaseSettings):
 class ModelSettings(ServerSettings):
     """Settings of a server that runs models."""
 
-    device: str = Field("auto", description="torch device: auto, cpu, cuda or cuda:N")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$", description="torch device: auto, cpu, cuda or cuda:N"
+    )
     threads: int = Field(0, ge=0, description="CPU threads for models; 0 for all cores")
     token_budget: int = Field(4096, ge=1, description="Padded tokens a batch of inference")
     model_roots: tuple[str, ...] = Field((), description="Folders that file:// model addresses may be below")
     allow_hub: bool = Field(True, description="Whether hf:// model addresses may be fetched")
+
+
+def refuse(program: str, field: str, problem: str) -> NoReturn:
+    """Ends the process with 2, and one line that names the flag and says what is wrong."""
+    print(f"{program}: --{field.replace('_', '-')}: {problem}", file=sys.stderr)  # noqa: T201 - no logs are set up yet
+    sys.exit(2)
 
 
 def parse_settings(settings: type[S], program: str) -> S:
@@ -58,7 +66,5 @@ def parse_settings(settings: type[S], program: str) -> S:
     try:
         return settings(_cli_parse_args=sys.argv[1:], _cli_prog_name=program)  # type: ignore[call-arg]
     except ValidationError as error:
-        for problem in error.errors():
-            flag = "--" + "-".join(str(part) for part in problem["loc"]).replace("_", "-")
-            print(f"{program}: {flag}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - no logs are set up yet
-        sys.exit(2)
+        problem = error.errors()[0]
+        refuse(program, ".".join(map(str, problem["loc"])), problem["msg"])
