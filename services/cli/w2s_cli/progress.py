@@ -30,6 +30,7 @@ class RunDisplay:
             transient=True,
         )
         self._bars: dict[str, TaskID] = {}
+        self._labels: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> RunDisplay:
@@ -55,6 +56,7 @@ class RunDisplay:
                 f"  {text}", style="red" if text.startswith("ERROR") else None, markup=False, soft_wrap=True
             )
             return
+        self._labels[task] = line.label
         self._progress.update(
             self._bars[task],
             description=f"{line.label} {line.stage}",
@@ -70,11 +72,13 @@ class RunDisplay:
         elapsed = next(t.elapsed for t in self._progress.tasks if t.id == bar) or 0.0
         self._progress.remove_task(bar)
         mark = "[green]done[/]" if ok else "[red]failed[/]"
-        self._console.print(f"{mark} {_short(task)} [dim]{elapsed:.1f} s[/]")
+        # What the step called itself says more than its number in the loop.
+        name = f"{task.rsplit('/', 1)[-1]} {self._labels[task]}" if task in self._labels else _short(task)
+        self._console.print(f"{mark} {name} [dim]{elapsed:.1f} s[/]", highlight=False)
 
 
 def _short(task: str) -> str:
-    """A step's path without the loops' numbers: `students[4] train-student`."""
+    """A step's name and its number in its loop, such as `prepare[2]`."""
     *loops, name = task.split("/")
     index = "".join(f"[{loop.rsplit('-', 1)[-1]}]" for loop in loops)
     return f"{name}{index}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -69,7 +71,11 @@ class Predictor:
         ordered = [unique[key] for key in sorted(unique)]
         vectors = torch.empty(len(ordered), self.checkpoint.model.config.body.hidden_size)
         done = 0
-        for batch in token_batches([len(tokens["input_ids"]) for tokens in ordered], self._budget):
+        batches = list(token_batches([len(tokens["input_ids"]) for tokens in ordered], self._budget))
+        if self._cache:
+            # Runs that need the same batches at the same time each go their own way, and meet each other's work.
+            random.Random(os.getpid()).shuffle(batches)  # noqa: S311 - no secret
+        for batch in batches:
             vectors[batch] = self._batch([ordered[index] for index in batch])
             done += len(batch)
             if tick:
