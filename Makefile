@@ -26,7 +26,7 @@ setup: $(VENV)/.ready ## Create the virtual environment with everything pinned.
 # torch goes first and by its exact version, so that the build the platform offers
 # for that version (CPU or CUDA) is the one that every later install finds in place.
 $(VENV)/.ready: constraints.txt requirements-dev.txt requirements-data.txt $(PYPROJECTS)
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --progress-bar off torch==2.13.0
 	$(BIN)/pip install --quiet --progress-bar off -c constraints.txt -r requirements-dev.txt $(foreach p,$(PROJECTS),-e ./$(p))
 	$(BIN)/pip check
