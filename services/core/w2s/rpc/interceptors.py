@@ -108,7 +108,8 @@ class LogInterceptor(_Around):
     @contextlib.asynccontextmanager
     async def around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
         """Logs the call once it has ended."""
-        start = time.perf_counter()
+        # Asked now: gRPC crashes when it is asked about a call whose caller has gone away.
+        start, peer = time.perf_counter(), context.peer()
         try:
             yield
         finally:
@@ -116,7 +117,7 @@ class LogInterceptor(_Around):
                 "method": method,
                 "code": _outcome(context).name,
                 "seconds": round(time.perf_counter() - start, 4),
-                "peer": context.peer(),
+                "peer": peer,
             }
             log.log(logging.DEBUG if method.startswith(_QUIET) else logging.INFO, "call", extra=facts)
 

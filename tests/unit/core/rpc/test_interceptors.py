@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import asynccontextmanager
 
@@ -31,6 +32,11 @@ REQUEST = pb.DatasetRef(uri="file:///a")
 @pytest.fixture
 def registry():
     return CollectorRegistry()
+
+
+def in_flight(registry) -> float:
+    (family,) = [family for family in registry.collect() if family.name == "grpc_server_in_flight"]
+    return sum(sample.value for sample in family.samples)
 
 
 @pytest.fixture
@@ -70,6 +76,10 @@ def serve(registry):
                 return [response async for response in watch(request)]
 
             yield {"Unary": call, "Stream": read}
+            # The caller has its answer before the interceptors have unwound.
+            async with asyncio.timeout(10):
+                while in_flight(registry):
+                    await asyncio.sleep(0)
         await server.stop(None)
 
     return serve
