@@ -73,7 +73,8 @@ def test_adding_a_task():
         "\nsplits = prepare(get_task('boolq'), SplitSizes(weak_train=1000, transfer=1000), seed=0)"
         "\nprint(sorted(splits), min(map(len, splits.values())))"
     )
-    assert run(code) == "['test', 'transfer', 'validation', 'weak_train'] 400\n"
+    # Rows that share a text stay together, so a split may end a few rows over.
+    assert run(code) == "['test', 'transfer', 'validation', 'weak_train'] 402\n"
 
 
 def test_the_grpcurl_request_is_a_request():
