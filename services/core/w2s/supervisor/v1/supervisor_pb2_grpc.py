@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from w2s.common.v1 import common_pb2 as w2s_dot_common_dot_v1_dot_common__pb2
 from w2s.supervisor.v1 import supervisor_pb2 as w2s_dot_supervisor_dot_v1_dot_supervisor__pb2
 
@@ -51,9 +52,19 @@ class SupervisorServiceStub:
                 request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListTeachersRequest.SerializeToString,
                 response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListTeachersResponse.FromString,
                 _registered_method=True)
+        self.UnregisterTeacher = channel.unary_unary(
+                '/w2s.supervisor.v1.SupervisorService/UnregisterTeacher',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.UnregisterTeacherRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.ActivateTeacher = channel.unary_unary(
                 '/w2s.supervisor.v1.SupervisorService/ActivateTeacher',
                 request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ActivateTeacherRequest.SerializeToString,
+                response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.FromString,
+                _registered_method=True)
+        self.RollbackTeacher = channel.unary_unary(
+                '/w2s.supervisor.v1.SupervisorService/RollbackTeacher',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.RollbackTeacherRequest.SerializeToString,
                 response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.FromString,
                 _registered_method=True)
         self.GetActivation = channel.unary_unary(
@@ -61,15 +72,45 @@ class SupervisorServiceStub:
                 request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GetActivationRequest.SerializeToString,
                 response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.FromString,
                 _registered_method=True)
+        self.ListActivations = channel.unary_unary(
+                '/w2s.supervisor.v1.SupervisorService/ListActivations',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListActivationsRequest.SerializeToString,
+                response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListActivationsResponse.FromString,
+                _registered_method=True)
         self.WatchActivation = channel.unary_stream(
                 '/w2s.supervisor.v1.SupervisorService/WatchActivation',
                 request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.WatchActivationRequest.SerializeToString,
                 response_deserializer=w2s_dot_common_dot_v1_dot_common__pb2.JobEvent.FromString,
                 _registered_method=True)
+        self.CancelActivation = channel.unary_unary(
+                '/w2s.supervisor.v1.SupervisorService/CancelActivation',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CancelActivationRequest.SerializeToString,
+                response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.FromString,
+                _registered_method=True)
         self.Label = channel.unary_unary(
                 '/w2s.supervisor.v1.SupervisorService/Label',
                 request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelRequest.SerializeToString,
                 response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelResponse.FromString,
+                _registered_method=True)
+        self.LabelStream = channel.stream_stream(
+                '/w2s.supervisor.v1.SupervisorService/LabelStream',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelRequest.SerializeToString,
+                response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelResponse.FromString,
+                _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/w2s.supervisor.v1.SupervisorService/Score',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ScoreResponse.FromString,
+                _registered_method=True)
+        self.Compare = channel.unary_unary(
+                '/w2s.supervisor.v1.SupervisorService/Compare',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CompareRequest.SerializeToString,
+                response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CompareResponse.FromString,
+                _registered_method=True)
+        self.Generate = channel.unary_stream(
+                '/w2s.supervisor.v1.SupervisorService/Generate',
+                request_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GenerateResponse.FromString,
                 _registered_method=True)
         self.LabelDataset = channel.unary_unary(
                 '/w2s.supervisor.v1.SupervisorService/LabelDataset',
@@ -103,15 +144,17 @@ class SupervisorServiceServicer:
     """
 
     def RegisterTeacher(self, request, context):
-        """Registers a trained model as a teacher, without loading it. The same id with
-        the same model returns the teacher as it is; with another, ALREADY_EXISTS.
+        """Registers a teacher, without loading it. The same id with the same spec
+        returns the teacher as it is; with another, ALREADY_EXISTS. A remote teacher is
+        asked who it is, and UNAVAILABLE when it does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTeacher(self, request, context):
-        """Gets a teacher. NOT_FOUND when there is none of that name.
+        """Gets a teacher and what each replica does with it. NOT_FOUND when there is none
+        of that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,10 +167,28 @@ class SupervisorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UnregisterTeacher(self, request, context):
+        """Forgets a teacher and frees its memory once no call uses it. Labels that it made
+        stay. FAILED_PRECONDITION while it is active, a member of an ensemble, or has a
+        labelling job under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ActivateTeacher(self, request, context):
-        """Makes a teacher the active one: loads it beside the old, warms it, then flips
-        one reference. Calls in flight end on the teacher they began with. Any failure
-        leaves the old teacher serving. Returns at once; watch the activation.
+        """Makes a teacher the active one: verifies its digest, loads it beside the old,
+        warms it, passes the gate, then flips one reference. Calls in flight end on the
+        teacher they began with. Any failure leaves the old teacher serving. Returns at
+        once; watch the activation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackTeacher(self, request, context):
+        """Makes the teacher active again that was active before the present one.
+        FAILED_PRECONDITION when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +201,13 @@ class SupervisorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListActivations(self, request, context):
+        """Lists the activations, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchActivation(self, request, context):
         """Streams an activation's events until it has ended.
         """
@@ -147,10 +215,50 @@ class SupervisorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelActivation(self, request, context):
+        """Cancels an activation; the old teacher goes on serving. One that has ended stays
+        as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Label(self, request, context):
         """Labels a few examples. Without `teacher` the active one answers;
-        FAILED_PRECONDITION when none is active. RESOURCE_EXHAUSTED when too many
-        calls wait already.
+        FAILED_PRECONDITION when none is active. RESOURCE_EXHAUSTED with a delay to retry
+        after when too many rows wait already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LabelStream(self, request_iterator, context):
+        """Labels a stream of small batches, one response a request, in their order. When
+        the teacher is busy the server stops reading, so a client can send as fast as it
+        is let. Each request names its teacher for itself: name one, or require a digest,
+        to keep a swap out of the middle of a stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Score(self, request, context):
+        """Scores given completions: their log-likelihood under a language model, or the
+        reward that a reward model gives them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Compare(self, request, context):
+        """Says how probably each completion A is better than B.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Generate(self, request, context):
+        """Continues a prompt, streaming the text as it comes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,7 +266,8 @@ class SupervisorServiceServicer:
 
     def LabelDataset(self, request, context):
         """Labels a whole dataset with one teacher, pinned when the job is accepted: a
-        later swap does not touch it. Idempotent by `request_id`.
+        later swap does not touch it. Idempotent by `request_id`. A job whose server was
+        killed goes on after its last committed chunk, to the same labels.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,9 +319,19 @@ def add_SupervisorServiceServicer_to_server(servicer, server):
                     request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListTeachersRequest.FromString,
                     response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListTeachersResponse.SerializeToString,
             ),
+            'UnregisterTeacher': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnregisterTeacher,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.UnregisterTeacherRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
             'ActivateTeacher': grpc.unary_unary_rpc_method_handler(
                     servicer.ActivateTeacher,
                     request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ActivateTeacherRequest.FromString,
+                    response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.SerializeToString,
+            ),
+            'RollbackTeacher': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackTeacher,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.RollbackTeacherRequest.FromString,
                     response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.SerializeToString,
             ),
             'GetActivation': grpc.unary_unary_rpc_method_handler(
@@ -220,15 +339,45 @@ def add_SupervisorServiceServicer_to_server(servicer, server):
                     request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GetActivationRequest.FromString,
                     response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.SerializeToString,
             ),
+            'ListActivations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActivations,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListActivationsRequest.FromString,
+                    response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListActivationsResponse.SerializeToString,
+            ),
             'WatchActivation': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchActivation,
                     request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.WatchActivationRequest.FromString,
                     response_serializer=w2s_dot_common_dot_v1_dot_common__pb2.JobEvent.SerializeToString,
             ),
+            'CancelActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelActivation,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CancelActivationRequest.FromString,
+                    response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.SerializeToString,
+            ),
             'Label': grpc.unary_unary_rpc_method_handler(
                     servicer.Label,
                     request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelRequest.FromString,
                     response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelResponse.SerializeToString,
+            ),
+            'LabelStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.LabelStream,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelRequest.FromString,
+                    response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelResponse.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ScoreRequest.FromString,
+                    response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Compare': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compare,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CompareRequest.FromString,
+                    response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CompareResponse.SerializeToString,
+            ),
+            'Generate': grpc.unary_stream_rpc_method_handler(
+                    servicer.Generate,
+                    request_deserializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GenerateRequest.FromString,
+                    response_serializer=w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GenerateResponse.SerializeToString,
             ),
             'LabelDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.LabelDataset,
@@ -349,6 +498,33 @@ class SupervisorService:
             _registered_method=True)
 
     @staticmethod
+    def UnregisterTeacher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/UnregisterTeacher',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.UnregisterTeacherRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ActivateTeacher(request,
             target,
             options=(),
@@ -364,6 +540,33 @@ class SupervisorService:
             target,
             '/w2s.supervisor.v1.SupervisorService/ActivateTeacher',
             w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ActivateTeacherRequest.SerializeToString,
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackTeacher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/RollbackTeacher',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.RollbackTeacherRequest.SerializeToString,
             w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.FromString,
             options,
             channel_credentials,
@@ -403,6 +606,33 @@ class SupervisorService:
             _registered_method=True)
 
     @staticmethod
+    def ListActivations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/ListActivations',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListActivationsRequest.SerializeToString,
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ListActivationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WatchActivation(request,
             target,
             options=(),
@@ -430,6 +660,33 @@ class SupervisorService:
             _registered_method=True)
 
     @staticmethod
+    def CancelActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/CancelActivation',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CancelActivationRequest.SerializeToString,
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.Activation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Label(request,
             target,
             options=(),
@@ -446,6 +703,114 @@ class SupervisorService:
             '/w2s.supervisor.v1.SupervisorService/Label',
             w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelRequest.SerializeToString,
             w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/LabelStream',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelRequest.SerializeToString,
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.LabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/Score',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ScoreRequest.SerializeToString,
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/Compare',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CompareRequest.SerializeToString,
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.CompareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Generate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/w2s.supervisor.v1.SupervisorService/Generate',
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GenerateRequest.SerializeToString,
+            w2s_dot_supervisor_dot_v1_dot_supervisor__pb2.GenerateResponse.FromString,
             options,
             channel_credentials,
             insecure,
