@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from w2s.models.prompts import PromptTemplate
 
 
 class Encoding(StrEnum):
@@ -83,3 +85,55 @@ class ModelSpec(BaseModel):
         if self.layers is not None and self.train_from_layer > self.layers:
             raise ValueError(f"train_from_layer must be in [0, layers = {self.layers}]")
         return self
+
+
+class ClassifierReading(BaseModel):
+    """A model read by its classification head.
+
+    Attributes:
+        label_names: Names the classes, in the order of the model's outputs; empty for the
+            model's own names.
+        max_length: Tokens a text is cut to; 0 for the smaller of 512 and the model's positions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label_names: tuple[str, ...] = ()
+    max_length: int = Field(default=0, ge=0, le=32768)
+
+    @field_validator("label_names")
+    @classmethod
+    def _are_distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in names or len(set(names)) < len(names):
+            raise ValueError("must be distinct and not empty")
+        return names
+
+
+class RewardReading(BaseModel):
+    """A model with one output, read as the reward of a completion.
+
+    Attributes:
+        chat_template: Puts prompt and completion into the tokenizer's chat template, as a
+            user's and an assistant's turn; otherwise they are joined as they are.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    chat_template: bool = False
+
+
+class LanguageModelReading(BaseModel):
+    """A causal language model, read by log-probabilities and by generation.
+
+    Attributes:
+        prompt: How examples are put to it; None when it does not label.
+        chat_template: Puts prompts into the tokenizer's chat template, as a user's turn.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: PromptTemplate | None = None
+    chat_template: bool = False
+
+
+Reading = ClassifierReading | RewardReading | LanguageModelReading
