@@ -39,6 +39,12 @@ class InvalidArgument(W2SError):
         self.problem = problem
 
 
+class DeadlineExceeded(W2SError):
+    """The time that the caller gave was over before the work was done."""
+
+    code = 4
+
+
 class NotFound(W2SError):
     """The named resource or artifact does not exist."""
 
@@ -70,6 +76,12 @@ class FailedPrecondition(W2SError):
     """The system is not in the state the call needs; the message says what to do first."""
 
     code = 9
+
+
+class Internal(W2SError):
+    """A fault of ours, put in words that are safe to show."""
+
+    code = 13
 
 
 class DataLoss(W2SError):

@@ -9,6 +9,7 @@ from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.evaluator.v1 import evaluator_pb2_grpc
 from w2s.models.runtime import configure_runtime
+from w2s.rpc.health import Health
 from w2s.rpc.server import serve
 from w2s_evaluator.metrics import EvaluatorMetrics
 from w2s_evaluator.service import Evaluator
@@ -19,7 +20,7 @@ from w2s_evaluator.settings import EvaluatorSettings
 class EvaluatorApp:
     """Wires the evaluator into the scaffolding."""
 
-    name = "w2s.evaluator.v1.EvaluatorService"
+    names = ("w2s.evaluator.v1.EvaluatorService",)
 
     def __init__(self, settings: EvaluatorSettings, registry: CollectorRegistry) -> None:
         configure_runtime(settings.threads)
@@ -30,7 +31,7 @@ class EvaluatorApp:
     def register(self, server: grpc.aio.Server) -> None:
         evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(EvaluatorServicer(self._evaluator), server)
 
-    async def start(self) -> None:
+    async def start(self, health: Health) -> None:
         await self._evaluator.start()
 
     async def stop(self) -> None:

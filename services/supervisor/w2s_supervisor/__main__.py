@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.models.runtime import configure_runtime
+from w2s.rpc.health import Health
 from w2s.rpc.server import serve
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s_supervisor.metrics import SupervisorMetrics
@@ -19,7 +20,7 @@ from w2s_supervisor.settings import SupervisorSettings
 class SupervisorApp:
     """Wires the supervisor into the scaffolding."""
 
-    name = "w2s.supervisor.v1.SupervisorService"
+    names = ("w2s.supervisor.v1.SupervisorService",)
 
     def __init__(self, settings: SupervisorSettings, registry: CollectorRegistry) -> None:
         configure_runtime(settings.threads)
@@ -30,7 +31,7 @@ class SupervisorApp:
     def register(self, server: grpc.aio.Server) -> None:
         supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(SupervisorServicer(self._supervisor), server)
 
-    async def start(self) -> None:
+    async def start(self, health: Health) -> None:
         await self._supervisor.start()
 
     async def stop(self) -> None:

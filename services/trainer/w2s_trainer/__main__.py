@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.jobs import JobManager, JobStore
+from w2s.rpc.health import Health
 from w2s.rpc.server import serve
 from w2s.trainer.v1 import trainer_pb2_grpc
 from w2s_trainer.inputs import sources
@@ -20,7 +21,7 @@ from w2s_trainer.settings import TrainerSettings
 class TrainerApp:
     """Wires the trainer into the scaffolding."""
 
-    name = "w2s.trainer.v1.TrainerService"
+    names = ("w2s.trainer.v1.TrainerService",)
 
     def __init__(self, settings: TrainerSettings, registry: CollectorRegistry) -> None:
         self._database = Database(settings.database_url)
@@ -37,7 +38,7 @@ class TrainerApp:
     def register(self, server: grpc.aio.Server) -> None:
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(self._runs, self._sources), server)
 
-    async def start(self) -> None:
+    async def start(self, health: Health) -> None:
         await self._runs.start()
 
     async def stop(self) -> None:

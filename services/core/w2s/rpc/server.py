@@ -15,7 +15,8 @@ from typing import Protocol
 from wsgiref.simple_server import WSGIServer
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import (
     GC_COLLECTOR,
@@ -28,27 +29,35 @@ from prometheus_client import (
 
 from w2s.errors import InvalidArgument
 from w2s.provenance import code_version
-from w2s.rpc.interceptors import ErrorInterceptor, LogInterceptor, MetricsInterceptor
+from w2s.rpc.health import Health
+from w2s.rpc.interceptors import CallInterceptor
 from w2s.rpc.logs import configure_logs
 from w2s.rpc.settings import S, ServerSettings, parse_settings, refuse
 
 log = logging.getLogger(__name__)
 
+# Seconds after which a connection is closed, so that callers find the servers of a new rollout (gRFC A9).
+CONNECTION_AGE_S = 30 * 60.0
+# Seconds that its calls still get then: as long as our longest answer takes. Watches are taken up again.
+CONNECTION_GRACE_S = 5 * 60.0
+
 
 class Service(Protocol):
-    """What a service adds to the scaffolding.
+    """What a service adds to the scaffolding."""
 
-    Attributes:
-        name: Its full gRPC name, such as `w2s.trainer.v1.TrainerService`.
-    """
-
-    name: str
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The full gRPC names that it serves, its own first, such as `w2s.trainer.v1.TrainerService`."""
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Adds its servicer to the server."""
+        """Adds its servicers to the server."""
 
-    async def start(self) -> None:
-        """Makes it ready; health says SERVING once this returns."""
+    async def start(self, health: Health) -> None:
+        """Makes it ready; health says SERVING of its own name once this returns.
+
+        Args:
+            health: Where it says how its further names are, now and while it serves.
+        """
 
     async def stop(self) -> None:
         """Puts its work away; called when no call is in flight any more."""
@@ -78,7 +87,7 @@ def serve(settings_type: type[S], program: str, build: Callable[[S, CollectorReg
     registry = new_registry()
     try:
         service = build(settings, registry)
-        configure_logs(settings.log_level, service.name)
+        configure_logs(settings.log_level, service.names[0])
         asyncio.run(_serve(service, settings, registry))
     except InvalidArgument as error:
         refuse(program, error.field, error.problem)
@@ -91,18 +100,18 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
         loop.add_signal_handler(number, stopping.set)
     if settings.exit_with_parent:
         threading.Thread(target=_await_parent, args=(loop, stopping), daemon=True).start()
-    server, status, port = _build(service, settings, registry)
+    server, health, port = _build(service, settings, registry)
     metrics = _start_metrics(settings, registry)
-    await service.start()
+    await service.start(health)
     await server.start()
-    for name in ("", service.name):
-        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    for name in ("", service.names[0]):
+        await health.set(name, True)
     _announce(settings, {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"})
     try:
         await stopping.wait()
     finally:
         log.info("draining", extra={"drain_s": settings.drain_s})
-        await status.enter_graceful_shutdown()
+        health.shut_down()
         await server.stop(settings.drain_s)
         await service.stop()
         metrics.shutdown()
@@ -111,9 +120,9 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
 
 def _build(
     service: Service, settings: ServerSettings, registry: CollectorRegistry
-) -> tuple[grpc.aio.Server, health.aio.HealthServicer, int]:
+) -> tuple[grpc.aio.Server, Health, int]:
     server = grpc.aio.server(
-        interceptors=[MetricsInterceptor(registry), LogInterceptor(), ErrorInterceptor()],
+        interceptors=[CallInterceptor(registry)],
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_mib << 20),
@@ -121,20 +130,23 @@ def _build(
             ("grpc.keepalive_time_ms", 60_000),
             # Clients that ping each 30 s, as ours do, are welcome.
             ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+            ("grpc.max_connection_age_ms", int(CONNECTION_AGE_S * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_S * 1000)),
             # Two servers on one port would share its calls in silence.
             ("grpc.so_reuseport", 0),
         ],
     )
     service.register(server)
-    status = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    health = Health()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
-        reflection.enable_server_reflection([service.name, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        names = (*service.names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
     try:
         port = server.add_insecure_port(f"{settings.host}:{settings.port}")
     except RuntimeError:
         raise InvalidArgument("port", f"cannot listen on {settings.host}:{settings.port}; is it taken?") from None
-    return server, status, port
+    return server, health, port
 
 
 def _start_metrics(settings: ServerSettings, registry: CollectorRegistry) -> WSGIServer:

@@ -2,219 +2,252 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+import time
 
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf import json_format
-from google.rpc import error_details_pb2, status_pb2
-from prometheus_client import CollectorRegistry
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import (
     AlreadyExists,
     Cancelled,
     DataLoss,
+    DeadlineExceeded,
     FailedPrecondition,
+    Internal,
     InvalidArgument,
     NotFound,
     ResourceExhausted,
     Unavailable,
 )
-from w2s.rpc.interceptors import ErrorInterceptor, LogInterceptor, MetricsInterceptor, check_required
-from w2s.supervisor.v1 import supervisor_pb2
-from w2s.trainer.v1 import trainer_pb2
+from w2s.rpc.status import status_of
+from w2s.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 
 REQUEST = pb.DatasetRef(uri="file:///a")
+CODEC = {"request_deserializer": pb.DatasetRef.FromString, "response_serializer": pb.DatasetRef.SerializeToString}
 
 
-@pytest.fixture
-def registry():
-    return CollectorRegistry()
+async def nothing():
+    pass
 
 
-def in_flight(registry) -> float:
-    (family,) = [family for family in registry.collect() if family.name == "grpc_server_in_flight"]
-    return sum(sample.value for sample in family.samples)
-
-
-@pytest.fixture
-def serve(registry):
-    """Serves one unary and one streaming method behind the interceptors, and gives both."""
-
-    @asynccontextmanager
-    async def serve(act):
-        async def unary(request, context):
-            act()
-            return request
-
-        async def stream(request, context):
-            yield request
-            act()
-
-        codec = {
-            "request_deserializer": pb.DatasetRef.FromString,
-            "response_serializer": pb.DatasetRef.SerializeToString,
-        }
-        methods = {
-            "Unary": grpc.unary_unary_rpc_method_handler(unary, **codec),
-            "Stream": grpc.unary_stream_rpc_method_handler(stream, **codec),
-        }
-        server = grpc.aio.server(interceptors=[MetricsInterceptor(registry), LogInterceptor(), ErrorInterceptor()])
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("w2s.Test", methods)])
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            plain = (pb.DatasetRef.SerializeToString, pb.DatasetRef.FromString)
-            call, watch = (
-                channel.unary_unary("/w2s.Test/Unary", *plain),
-                channel.unary_stream("/w2s.Test/Stream", *plain),
-            )
-
-            async def read(request):
-                return [response async for response in watch(request)]
-
-            yield {"Unary": call, "Stream": read}
-            # The caller has its answer before the interceptors have unwound.
-            async with asyncio.timeout(10):
-                while in_flight(registry):
-                    await asyncio.sleep(0)
-        await server.stop(None)
-
-    return serve
-
-
-def failing(error: Exception):
-    def act():
+def failing(error: BaseException):
+    async def act():
         raise error
 
     return act
 
 
-@pytest.mark.parametrize("method", ["Unary", "Stream"])
+async def forever():
+    await asyncio.Event().wait()
+
+
+async def refusal(answers) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await answers
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (InvalidArgument("run.spec", "is wrong"), grpc.StatusCode.INVALID_ARGUMENT),
+        (DeadlineExceeded("late"), grpc.StatusCode.DEADLINE_EXCEEDED),
         (NotFound("gone"), grpc.StatusCode.NOT_FOUND),
         (AlreadyExists("taken"), grpc.StatusCode.ALREADY_EXISTS),
         (ResourceExhausted("full"), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (FailedPrecondition("first"), grpc.StatusCode.FAILED_PRECONDITION),
+        (Internal("broken"), grpc.StatusCode.INTERNAL),
         (DataLoss("damaged"), grpc.StatusCode.DATA_LOSS),
         (Unavailable("later"), grpc.StatusCode.UNAVAILABLE),
         (Cancelled("stopped"), grpc.StatusCode.CANCELLED),
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_expected_errors_become_their_status(serve, registry, method, error, code):
-    async with serve(failing(error)) as methods:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await methods[method](REQUEST)
-    assert (caught.value.code(), caught.value.details()) == (code, error.message)
-    labels = {"grpc_service": "w2s.Test", "grpc_method": method}
-    assert registry.get_sample_value("grpc_server_handled_total", {**labels, "grpc_code": code.name}) == 1
+async def test_expected_errors_become_their_status(serve, handled, kind, error, code):
+    async with serve(failing(error)) as caller:
+        refused = await refusal(caller(kind, REQUEST))
+    assert (refused.code(), refused.details()) == (code, error.message)
+    assert rpc_status.from_call(sync(refused)) == status_of(error)
+    assert handled() == {(kind, code.name): 1}
 
 
-def details(error: grpc.aio.AioRpcError, message):
-    """The one google.rpc detail of that type in an error."""
-    status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
-    (packed,) = status.details
-    assert packed.Unpack(message)
-    return message
+def sync(error: grpc.aio.AioRpcError):
+    """What `rpc_status` takes for a call."""
+
+    class Ended:
+        code, details, trailing_metadata = error.code, error.details, lambda self: tuple(error.trailing_metadata())
+
+    return Ended()
 
 
-async def test_an_invalid_argument_names_its_field_for_machines(serve):
-    async with serve(failing(InvalidArgument("run.spec.epochs", "must be positive"))) as methods:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await methods["Unary"](REQUEST)
-    (violation,) = details(caught.value, error_details_pb2.BadRequest()).field_violations
-    assert (violation.field, violation.description) == ("run.spec.epochs", "must be positive")
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 100_000], ids=["latin", "han"])
+async def test_a_long_message_still_reaches_the_caller(serve, text):
+    # gRPC refuses metadata above 8 KiB, and with it the status. This is all that a status may hold at once.
+    async with serve(failing(InvalidArgument(text, text))) as caller:
+        refused = await refusal(caller("UnaryUnary", REQUEST))
+    assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.details().startswith(text[:300])
 
 
-async def test_an_exhausted_resource_says_when_to_retry(serve):
-    async with serve(failing(ResourceExhausted("full", retry_after_s=2.5))) as methods:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await methods["Unary"](REQUEST)
-    delay = details(caught.value, error_details_pb2.RetryInfo()).retry_delay
-    assert delay.ToTimedelta().total_seconds() == 2.5
-
-
-@pytest.mark.parametrize("method", ["Unary", "Stream"])
-async def test_an_unexpected_error_says_nothing_to_the_caller_and_all_to_the_log(serve, caplog, method):
-    async with serve(failing(KeyError("secret"))) as methods:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await methods[method](REQUEST)
-    assert caught.value.code() is grpc.StatusCode.INTERNAL
-    assert "secret" not in str(caught.value.details())
+@pytest.mark.parametrize(
+    "error", [KeyError("secret"), asyncio.CancelledError("secret")], ids=lambda e: type(e).__name__
+)
+async def test_an_unexpected_error_says_nothing_to_the_caller_and_all_to_the_log(serve, handled, caplog, kind, error):
+    async with serve(failing(error)) as caller:
+        refused = await refusal(caller(kind, REQUEST))
+    assert refused.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(refused.details())
     (record,) = [record for record in caplog.records if record.exc_info]
     assert "secret" in str(record.exc_info[1])
+    assert handled() == {(kind, "INTERNAL"): 1}
 
 
-@pytest.mark.parametrize("method", ["Unary", "Stream"])
-async def test_a_request_without_a_required_field_never_reaches_the_method(serve, method):
+@pytest.mark.parametrize(
+    ("request_", "field", "problem"),
+    [
+        (pb.DatasetRef(), "uri", "is required"),
+        (b"\x0a\x02\xff\xff", "uri", "is not valid UTF-8"),
+        (b"\x0a\x05a", "request", "is not a valid w2s.common.v1.DatasetRef"),
+    ],
+    ids=["incomplete", "no UTF-8", "cut off"],
+)
+async def test_a_wrong_request_never_reaches_the_method(serve, handled, kind, request_, field, problem):
     reached = []
-    async with serve(lambda: reached.append(1)) as methods:
-        with pytest.raises(grpc.aio.AioRpcError, match="uri: is required"):
-            await methods[method](pb.DatasetRef())
+
+    async def act():
+        reached.append(1)
+
+    async with serve(act) as caller:
+        refused = await refusal(caller(kind, request_))
     assert reached == []
+    assert handled() == {(kind, "INVALID_ARGUMENT"): 1}
+    (detail,) = rpc_status.from_call(sync(refused)).details
+    found = error_details_pb2.BadRequest()
+    assert detail.Unpack(found)
+    assert [(v.field, v.description) for v in found.field_violations] == [(field, problem)]
 
 
-@pytest.mark.parametrize("method", ["Unary", "Stream"])
-async def test_calls_are_counted_and_logged_without_their_content(serve, registry, caplog, method):
+@pytest.mark.parametrize("wrong", [pb.DatasetRef(), b"\x0a\x01\xff"], ids=["incomplete", "no UTF-8"])
+async def test_a_stream_is_answered_up_to_its_wrong_request(serve, wrong):
+    async with serve(nothing) as caller:
+        call = caller.start("StreamStream", REQUEST, wrong, REQUEST)
+        assert await call.read() == REQUEST
+        refused = await refusal(call.read())
+    assert (refused.code(), refused.details()[:8]) == (grpc.StatusCode.INVALID_ARGUMENT, "uri: is ")
+
+
+async def test_calls_are_counted_and_logged_without_their_content(serve, registry, handled, caplog, kind):
     caplog.set_level(logging.INFO)
-    async with serve(lambda: None) as methods:
-        assert await methods[method](REQUEST) in (REQUEST, [REQUEST])
-    labels = {"grpc_service": "w2s.Test", "grpc_method": method}
-    count = registry.get_sample_value
-    assert count("grpc_server_started_total", labels) == 1
-    assert count("grpc_server_handled_total", {**labels, "grpc_code": "OK"}) == 1
-    assert count("grpc_server_handling_seconds_count", labels) == 1
-    assert count("grpc_server_in_flight", labels) == 0
+    async with serve(nothing) as caller:
+        assert await caller(kind, REQUEST) == [REQUEST]
+    labels = {"grpc_service": "w2s.Test", "grpc_method": kind}
+    assert handled() == {(kind, "OK"): 1}
+    assert registry.get_sample_value("grpc_server_started_total", labels) == 1
+    assert registry.get_sample_value("grpc_server_handling_seconds_count", labels) == 1
+    assert registry.get_sample_value("grpc_server_in_flight", labels) == 0
     (record,) = [record for record in caplog.records if record.message == "call"]
-    assert (record.method, record.code) == (f"/w2s.Test/{method}", "OK")
+    assert (record.method, record.code, record.peer[:15]) == (f"/w2s.Test/{kind}", "OK", "ipv4:127.0.0.1:")
     assert "file:///a" not in str(vars(record))
 
 
-def parse(content: dict, message):
-    return json_format.ParseDict(content, message)
+async def test_a_call_past_its_deadline_is_counted_and_logged_so(serve, handled, caplog, kind):
+    caplog.set_level(logging.INFO)
+    async with serve(forever) as caller:
+        refused = await refusal(caller(kind, REQUEST, timeout=0.2))
+    assert refused.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert handled() == {(kind, "DEADLINE_EXCEEDED"): 1}
+    assert [record.code for record in caplog.records if record.message == "call"] == ["DEADLINE_EXCEEDED"]
 
 
-REF = {"uri": "file:///a"}
-EXAMPLE = {"id": "1", "text": "a"}
+async def test_a_success_that_comes_too_late_is_counted_as_such(serve, handled, kind):
+    async def act():
+        # Holds up the loop, so that gRPC cannot interrupt the call.
+        time.sleep(0.3)
+
+    async with serve(act) as caller:
+        refused = await refusal(caller(kind, REQUEST, timeout=0.2))
+    assert refused.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert handled() == {(kind, "DEADLINE_EXCEEDED"): 1}
 
 
-@pytest.mark.parametrize(
-    ("message", "content", "missing"),
-    [
-        (trainer_pb2.CreateRunRequest, {}, "run"),
-        (trainer_pb2.CreateRunRequest, {"run": {}}, "run.spec"),
-        (trainer_pb2.CreateRunRequest, {"run": {"spec": {"dataset": REF}}}, "run.spec.model"),
-        (trainer_pb2.CreateRunRequest, {"run": {"spec": {"model": {}, "dataset": REF}}}, "run.spec.model.base"),
-        (
-            trainer_pb2.CreateRunRequest,
-            {"run": {"spec": {"model": {"base": REF}, "dataset": REF, "labels": {}}}},
-            "run.spec.labels.uri",
-        ),
-        (supervisor_pb2.LabelRequest, {"examples": []}, "examples"),
-        (supervisor_pb2.LabelRequest, {"examples": [EXAMPLE, {"id": "2"}]}, "examples[1].text"),
-    ],
-)
-def test_the_path_of_a_missing_required_field_is_named(message, content, missing):
-    with pytest.raises(InvalidArgument) as caught:
-        check_required(parse(content, message()))
-    assert caught.value.field == missing
+@pytest.mark.parametrize("ends", [True, False], ids=["all sent", "midway"])
+@pytest.mark.parametrize("timeout", [None, 30.0])
+async def test_a_call_that_its_caller_cancels_is_counted_so(serve, handled, kind, ends, timeout):
+    reached = asyncio.Event()
+
+    async def act():
+        reached.set()
+        await forever()
+
+    async with serve(act) as caller:
+        call = caller.start(kind, REQUEST, timeout=timeout, ends=ends)
+        if kind == "StreamStream" and not ends:
+            await call.read()
+        elif kind == "StreamUnary" and not ends:
+            await asyncio.sleep(0.1)
+        else:
+            await reached.wait()
+        call.cancel()
+    assert handled() == {(kind, "CANCELLED"): 1}
 
 
-@pytest.mark.parametrize(
-    ("message", "content"),
-    [
-        (trainer_pb2.CreateRunRequest, {"run": {"spec": {"model": {"base": REF}, "dataset": REF}}}),
-        (supervisor_pb2.LabelRequest, {"examples": [EXAMPLE]}),
-        # What the server writes is not the caller's to fill in, at any depth.
-        (trainer_pb2.Run, {"spec": {"model": {"base": REF}, "dataset": REF}, "result": {"model": {}}}),
-        (pb.Progress, {"metrics": {"loss": 1.0}}),
-    ],
-)
-def test_complete_requests_pass(message, content):
-    check_required(parse(content, message()))
+async def test_a_stream_that_its_caller_leaves_is_closed_and_counted_as_cancelled(serve, handled):
+    closed = []
+
+    async def endless(request, context):
+        try:
+            while True:
+                yield request
+        finally:
+            closed.append(1)
+
+    async with serve(nothing, {"UnaryStream": grpc.unary_stream_rpc_method_handler(endless, **CODEC)}) as caller:
+        call = caller.start("UnaryStream", REQUEST)
+        for _ in range(3):
+            await call.read()
+        call.cancel()
+    assert closed == [1]
+    assert handled() == {("UnaryStream", "CANCELLED"): 1}
+
+
+async def test_a_stream_of_requests_that_is_cut_is_hardly_ever_taken_for_complete(serve, handled):
+    attempts = 20
+    async with serve(nothing) as caller:
+        for _ in range(attempts):
+            call = caller.start("StreamUnary", REQUEST, ends=False)
+            await asyncio.sleep(0.02)
+            call.cancel()
+    assert handled()["StreamUnary", "CANCELLED"] > attempts / 2
+
+
+async def test_callers_that_vanish_by_the_hundred_do_not_bring_the_server_down(serve, handled, kind):
+    async with serve(forever) as caller:
+        for delay in (0, 0.005, 0.05):
+            calls = [caller.start(kind, REQUEST, timeout=0.02 + delay) for _ in range(50)]
+            await asyncio.sleep(delay)
+            for call in calls[::2]:
+                call.cancel()
+            await asyncio.gather(*(call.code() for call in calls))
+    assert {code for _, code in handled()} <= {"CANCELLED", "DEADLINE_EXCEEDED"}
+
+
+async def test_an_unknown_method_is_counted_under_no_name_of_the_callers(serve, handled, kind):
+    handler = grpc.unary_unary_rpc_method_handler(forever, **CODEC)
+    async with serve(nothing, {"Another": handler}) as caller:
+        refused = await refusal(caller(kind, REQUEST, ends=False))
+    assert refused.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert handled() == {("other", "UNIMPLEMENTED"): 1}
+
+
+async def test_a_method_that_a_servicer_leaves_out_is_unimplemented(serve, handled):
+    generated = trainer_pb2_grpc.TrainerServiceServicer.GetRun
+    codec = {"request_deserializer": trainer_pb2.GetRunRequest.FromString}
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: generated(None, request, context), **codec)
+    async with serve(nothing, {"UnaryUnary": handler}) as caller:
+        refused = await refusal(caller("UnaryUnary", trainer_pb2.GetRunRequest(name="runs/a")))
+    assert refused.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert handled() == {("UnaryUnary", "UNIMPLEMENTED"): 1}
