@@ -7,7 +7,7 @@ from w2s.artifacts.store import ArtifactStore
 from w2s.errors import InvalidArgument
 
 EXAMPLES_SCHEMA = "w2s.examples/1"
-LABELS_SCHEMA = "w2s.labels/1"
+LABELS_SCHEMA = "w2s.labels/2"
 PREDICTIONS_SCHEMA = "w2s.predictions/1"
 MODEL_SCHEMA = "w2s.classifier/1"
 

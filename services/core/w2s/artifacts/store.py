@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from w2s.artifacts import uris
 from w2s.artifacts.manifest import ArtifactRef, Kind, Manifest, Parent, content_digest, hash_folder
+from w2s.artifacts.workspace import Workspace
 from w2s.errors import DataLoss, FailedPrecondition, NotFound
 
 _MANIFEST = "manifest.json"
@@ -74,6 +75,11 @@ class ArtifactStore:
             return ArtifactRef(uri=uri, digest=self.manifest(uri).digest)
         except NotFound:
             return None
+
+    def workspace(self, kind: Kind, key: str) -> Workspace:
+        """Where the job that will write an artifact keeps what it has done so far."""
+        below = self.uri(kind, key).removeprefix(self.root + "/")
+        return Workspace(self._fs, f"{self._base}/.work/{below}", self._local)
 
     def manifest(self, uri: str, digest: str = "", field: str = "uri") -> Manifest:
         """Reads an artifact's manifest, without reading its files.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -18,14 +19,18 @@ from w2s.artifacts.store import Artifact, ArtifactStore
 from w2s.errors import InvalidArgument
 
 _EXAMPLES = pa.schema([("id", pa.string()), ("text", pa.string()), ("text_pair", pa.string()), ("label", pa.int32())])
-_LABELS = pa.schema(
+LABELS_TABLE = pa.schema(
     [
         ("id", pa.string()),
+        ("logits", pa.list_(pa.float32())),
         ("probabilities", pa.list_(pa.float32())),
         ("label", pa.int32()),
+        ("confidence", pa.float32()),
+        ("disagreement", pa.float32()),
         ("teacher", pa.string()),
         ("teacher_revision", pa.string()),
         ("teacher_digest", pa.string()),
+        ("error", pa.string()),
     ]
 )
 _PREDICTIONS = pa.schema(
@@ -71,16 +76,37 @@ class Labels:
     """Soft labels of a dataset, each with the teacher that made it.
 
     Attributes:
-        ids: Example ids, length N.
+        ids: Ids of the examples that have a label, length N.
         probabilities: Shape [N, C], float32, rows summing to 1.
         teachers: Distinct (teacher, revision, digest) triples among the rows.
+        failed: Why the others have none, by example id.
     """
 
     ref: ArtifactRef
     ids: list[str]
     probabilities: NDArray[np.float32]
     teachers: list[tuple[str, str, str]]
+    failed: dict[str, str]
     manifest: Manifest
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One row of a labels artifact.
+
+    Attributes:
+        id: The example's id.
+        logits: Shape [C], float32; log-probabilities where only those are known. None without a label.
+        probabilities: Shape [C], float32. None without a label.
+        disagreement: The share of an ensemble that votes for another class; None for other teachers.
+        error: Why there is no label; None where there is one.
+    """
+
+    id: str
+    logits: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32] | None = None
+    disagreement: float | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,37 +152,64 @@ def read_dataset(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset")
     )
 
 
-def write_labels(
-    path: Path, ids: Sequence[str], probabilities: NDArray[np.float32], teacher: tuple[str, str, str]
-) -> None:
-    """Writes one teacher's soft labels into an artifact's folder.
+def iterate_examples(artifact: Artifact, rows: int) -> Iterator[list[tuple[str, str, str]]]:
+    """The examples of a dataset that was read, without holding them all.
 
     Args:
-        path: The folder.
-        ids: Example ids, length N.
-        probabilities: Shape [N, C].
+        artifact: The dataset.
+        rows: Examples a list at most, >= 1; how they are cut depends on the file and this alone.
+
+    Yields:
+        Lists of (id, text, text_pair), text_pair empty for a single text.
+    """
+    with pq.ParquetFile(artifact.path / "examples.parquet") as file:
+        for batch in file.iter_batches(rows, columns=["id", "text", "text_pair"]):
+            ids, texts, pairs = (batch.column(index).to_pylist() for index in range(3))
+            yield [(id_, text, pair or "") for id_, text, pair in zip(ids, texts, pairs, strict=True)]
+
+
+def labels_table(rows: Sequence[LabelRow], teacher: tuple[str, str, str]) -> pa.Table:
+    """One teacher's labels as a table.
+
+    Args:
+        rows: The labels.
         teacher: Its name, revision and digest, written into every row.
     """
-    n = len(ids)
+    probabilities = [row.probabilities for row in rows]
+    n = len(rows)
     columns = [
-        pa.array(ids, pa.string()),
-        _matrix(probabilities),
-        pa.array(probabilities.argmax(axis=1), pa.int32()),
+        pa.array([row.id for row in rows], pa.string()),
+        pa.array([row.logits for row in rows], pa.list_(pa.float32())),
+        pa.array(probabilities, pa.list_(pa.float32())),
+        pa.array([None if p is None else int(p.argmax()) for p in probabilities], pa.int32()),
+        pa.array([None if p is None else float(p.max()) for p in probabilities], pa.float32()),
+        pa.array([row.disagreement for row in rows], pa.float32()),
         *(pa.array([value] * n, pa.string()) for value in teacher),
+        pa.array([row.error for row in rows], pa.string()),
     ]
-    pq.write_table(pa.Table.from_arrays(columns, schema=_LABELS), path / "labels.parquet")
+    return pa.Table.from_arrays(columns, schema=LABELS_TABLE)
+
+
+def write_labels(path: Path, chunks: Iterable[pa.Table]) -> None:
+    """Writes tables of `labels_table` one after another into an artifact's folder, a row group each."""
+    with pq.ParquetWriter(path / "labels.parquet", LABELS_TABLE) as writer:
+        for chunk in chunks:
+            writer.write_table(chunk, row_group_size=max(len(chunk), 1))
 
 
 def read_labels(store: ArtifactStore, ref: ArtifactRef, field: str = "labels") -> Labels:
     """Reads and verifies labels; errors as `read_dataset`."""
     artifact = _read(store, ref, LABELS_SCHEMA, field)
-    table = pq.read_table(artifact.path / "labels.parquet", schema=_LABELS)
+    table = pq.read_table(artifact.path / "labels.parquet", schema=LABELS_TABLE)
     names = ("teacher", "teacher_revision", "teacher_digest")
+    good = table.filter(pc.field("error").is_null())
+    bad = table.filter(pc.field("error").is_valid())
     return Labels(
         ref=artifact.ref,
-        ids=table["id"].to_pylist(),
-        probabilities=np.array(table["probabilities"].to_pylist(), dtype=np.float32),
+        ids=good["id"].to_pylist(),
+        probabilities=np.array(good["probabilities"].to_pylist(), dtype=np.float32),
         teachers=sorted(set(zip(*(table[name].to_pylist() for name in names), strict=True))),
+        failed=dict(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True)),
         manifest=artifact.manifest,
     )
 
@@ -200,14 +253,15 @@ def align(labels: Labels, dataset: Dataset, field: str = "labels") -> NDArray[np
     Raises:
         InvalidArgument: An example has no label, or the number of classes differs.
     """
-    if labels.probabilities.shape[1] != len(dataset.label_names):
+    if labels.ids and labels.probabilities.shape[1] != len(dataset.label_names):
         raise InvalidArgument(
             field, f"has {labels.probabilities.shape[1]} classes, the dataset {len(dataset.label_names)}"
         )
     rows = {id_: row for row, id_ in enumerate(labels.ids)}
     missing = [id_ for id_ in dataset.ids if id_ not in rows]
     if missing:
-        raise InvalidArgument(field, f"{len(missing)} examples of the dataset have none, such as {missing[0]}")
+        why = f" ({labels.failed[missing[0]]})" if missing[0] in labels.failed else ""
+        raise InvalidArgument(field, f"{len(missing)} examples of the dataset have none, such as {missing[0]}{why}")
     return labels.probabilities[[rows[id_] for id_ in dataset.ids]]
 
 

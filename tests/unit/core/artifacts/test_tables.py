@@ -6,7 +6,10 @@ import pytest
 
 from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, PREDICTIONS_SCHEMA, expect_schema
 from w2s.artifacts.tables import (
+    LabelRow,
     align,
+    iterate_examples,
+    labels_table,
     parent,
     read_dataset,
     read_labels,
@@ -36,11 +39,19 @@ def make_dataset(store):
     return make
 
 
+def label_row(id_, probabilities):
+    row = np.array(probabilities, dtype=np.float32)
+    return LabelRow(id_, logits=2 * row, probabilities=row, disagreement=0.25)
+
+
 @pytest.fixture
 def make_labels(store):
-    def make(ids, probabilities):
+    def make(ids, probabilities, failed=None):
+        rows = [label_row(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
+        rows += [LabelRow(id_, error=reason) for id_, reason in (failed or {}).items()]
         with store.write("labels", "weak", data_schema=LABELS_SCHEMA, config={}) as draft:
-            write_labels(draft.path, ids, np.array(probabilities, dtype=np.float32), TEACHER)
+            # Two chunks, as a job that labels many rows makes them.
+            write_labels(draft.path, [labels_table(part, TEACHER) for part in (rows[:1], rows[1:])])
         return read_labels(store, draft.ref)
 
     return make
@@ -63,8 +74,25 @@ def test_labels_name_their_teacher_in_every_row(make_labels):
     assert labels.probabilities.tolist() == [[0.25, 0.75], [0.5, 0.5]]
     assert labels.teachers == [TEACHER]
     # The most probable class is kept too; the lowest index wins a tie.
-    path = labels.ref.uri.removeprefix("file://") + "/labels.parquet"
-    assert pq.read_table(path)["label"].to_pylist() == [1, 0]
+    table = pq.read_table(labels.ref.uri.removeprefix("file://") + "/labels.parquet").to_pydict()
+    assert (table["label"], table["confidence"]) == ([1, 0], [0.75, 0.5])
+    assert (table["logits"], table["disagreement"]) == ([[0.5, 1.5], [1.0, 1.0]], [0.25, 0.25])
+    assert set(zip(table["teacher"], table["teacher_revision"], table["teacher_digest"], strict=True)) == {TEACHER}
+
+
+def test_a_row_without_a_label_says_why(make_labels, make_dataset):
+    labels = make_labels(["e0", "e1"], [[1, 0, 0], [0, 1, 0]], failed={"e2": "the server lists too few tokens"})
+    assert (labels.ids, labels.failed) == (["e0", "e1"], {"e2": "the server lists too few tokens"})
+    with pytest.raises(InvalidArgument, match=r"1 examples .* such as e2 \(the server lists too few tokens\)"):
+        align(labels, make_dataset())
+
+
+def test_examples_are_read_in_chunks_that_depend_on_the_file_alone(store, make_dataset):
+    artifact = store.read(make_dataset(pairs=("x", None, "z")).ref.uri)
+    assert list(iterate_examples(artifact, 2)) == [
+        [("e0", "text 0", "x"), ("e1", "text 1", "")],
+        [("e2", "text 2", "z")],
+    ]
 
 
 def test_predictions_hold_class_confidence_and_whether_it_is_right(store, make_dataset):
@@ -104,7 +132,7 @@ def test_an_artifact_of_another_schema_is_refused(store, make_dataset, read):
 def test_expect_schema_gives_the_manifest_of_the_right_one_only(store, make_dataset):
     dataset = make_dataset()
     assert expect_schema(store, dataset.ref, EXAMPLES_SCHEMA, "dataset") == dataset.manifest
-    with pytest.raises(InvalidArgument, match=r"labels\.uri: holds w2s\.examples/1, not w2s\.labels/1"):
+    with pytest.raises(InvalidArgument, match=r"labels\.uri: holds w2s\.examples/1, not w2s\.labels/2"):
         expect_schema(store, dataset.ref, LABELS_SCHEMA, "labels")
 
 
