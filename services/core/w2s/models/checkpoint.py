@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s.errors import InvalidArgument
 from w2s.models.classifier import Classifier, ClassifierConfig, resolve_pooling
 from w2s.models.layers import freeze_below, keep_layers
+from w2s.models.pretrained import UNREADABLE, load_pretrained, load_tokenizer
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
-
-# What the libraries raise for files that are missing, damaged or at odds with each other.
-_UNREADABLE = (OSError, RuntimeError, SafetensorError, ValueError)
+from w2s.models.tokens import Tokens, pad
 
 
 @dataclass
@@ -38,6 +40,30 @@ class Checkpoint:
         """Moves the model, in place."""
         torch.nn.Module.to(self.model, device)
         return self
+
+    def pool(self, batch: Sequence[Tokens], *, bfloat16: bool) -> Tensor:
+        """One vector for each sequence of a batch, without dropout.
+
+        Args:
+            batch: Unpadded sequences, B >= 1.
+            bfloat16: Computes in bfloat16 where that is safe; float32 otherwise.
+
+        Returns:
+            Shape [B, H], float32, on the CPU.
+        """
+        training, device = self.model.training, self.model.device
+        self.model.train(False)
+        inputs = {name: values.to(device) for name, values in pad(self.tokenizer, batch).items()}
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bfloat16):
+            pooled = self.model.pool(inputs).float().cpu()
+        self.model.train(training)
+        return pooled
+
+    def logits(self, features: Tensor) -> NDArray[np.float32]:
+        """Logits of what the head reads: shape [B, D] to [B, C], float32."""
+        with torch.inference_mode():
+            logits = self.model(features=features.to(self.model.device)).logits
+        return np.asarray(logits.cpu().numpy(), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes a Hugging Face folder: safetensors, configurations and tokenizer."""
@@ -77,8 +103,12 @@ def build(spec: ModelSpec, weights: Weights, label_names: list[str]) -> Checkpoi
     return Checkpoint(model, tokenizer)
 
 
-def load(folder: Path) -> Checkpoint:
+def load(folder: Path, field: str = "model") -> Checkpoint:
     """Loads a classifier that `Checkpoint.save` wrote, in evaluation mode.
+
+    Args:
+        folder: Where it is.
+        field: The request field to name in an error; `.uri` is added.
 
     Raises:
         InvalidArgument: The folder holds no such classifier.
@@ -88,12 +118,14 @@ def load(folder: Path) -> Checkpoint:
             raise ValueError("its configuration is not a classifier's")
         loaded: Any = Classifier.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
         model, info = loaded
-        tokenizer = _tokenizer(str(folder))
-    except _UNREADABLE as error:
-        raise InvalidArgument("model.uri", f"cannot be loaded: {error}") from error
+        tokenizer = load_tokenizer(str(folder))
+    except UNREADABLE as error:
+        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
     wrong = [*info["missing_keys"], *info["unexpected_keys"]]
     if wrong:
-        raise InvalidArgument("model.uri", f"has {len(wrong)} missing or unknown tensors, such as {sorted(wrong)[0]}")
+        raise InvalidArgument(
+            f"{field}.uri", f"has {len(wrong)} missing or unknown tensors, such as {sorted(wrong)[0]}"
+        )
     return Checkpoint(model.eval(), tokenizer)
 
 
@@ -111,32 +143,7 @@ def _load_body(weights: Weights) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
     if weights.is_artifact:
         checkpoint = load(Path(weights.location))
         return checkpoint.model.body, checkpoint.tokenizer
-    options: dict[str, Any] = {"revision": weights.revision} if weights.revision else {}
-    if weights.gguf_file:
-        options["gguf_file"] = weights.gguf_file
-    try:
-        tokenizer = _tokenizer(weights.location, **options)
-        body = AutoModel.from_pretrained(
-            weights.location,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            **({} if weights.gguf_file else {"use_safetensors": True}),
-            **options,
-        )
-    except _UNREADABLE as error:
-        raise InvalidArgument("model.base.uri", f"cannot be loaded: {error}") from error
-    # Where the weights lay on this machine is no part of what they are.
-    body.config._name_or_path = ""
-    # The weights of a GGUF file are dequantized as they load; left in place, this marks them as quantized.
-    if hasattr(body.config, "quantization_config"):
-        del body.config.quantization_config
-    return body, tokenizer
-
-
-def _tokenizer(location: str, **options: Any) -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False, **options)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    # Masks decide what is padding; on the right, positions count from the first token.
-    tokenizer.padding_side = "right"
-    return tokenizer
+    loaded = load_pretrained(
+        AutoModel, weights.location, "model.base", revision=weights.revision, gguf_file=weights.gguf_file
+    )
+    return loaded.model, loaded.tokenizer

@@ -14,7 +14,7 @@ from torch import Tensor
 from w2s.models.checkpoint import Checkpoint, body_fingerprint
 from w2s.models.classifier import pair_features
 from w2s.models.features import FeatureCache
-from w2s.models.tokens import Tokens, identity, pad, token_batches, tokenize
+from w2s.models.tokens import Tokens, identity, token_batches, tokenize
 
 # Called after each batch with (sequences done, sequences in all); may raise to stop the work.
 Tick = Callable[[int, int], None]
@@ -49,10 +49,7 @@ class Predictor:
             pairs: Second texts, length N, or None.
             tick: Reports progress.
         """
-        model = self.checkpoint.model
-        features = self.features(texts, pairs, tick).to(model.device)
-        with torch.inference_mode():
-            return np.asarray(model(features=features).logits.cpu().numpy(), dtype=np.float32)
+        return self.checkpoint.logits(self.features(texts, pairs, tick))
 
     def features(self, texts: Sequence[str], pairs: Sequence[str] | None = None, tick: Tick | None = None) -> Tensor:
         """What the head reads, shape [N, D], float32, on the CPU. Arguments as `logits`."""
@@ -96,11 +93,4 @@ class Predictor:
         return vectors
 
     def _compute(self, batch: Sequence[Tokens]) -> Tensor:
-        model = self.checkpoint.model
-        training = model.training
-        model.train(False)
-        inputs = {name: t.to(model.device) for name, t in pad(self.checkpoint.tokenizer, batch).items()}
-        with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, model.device.type == "cuda"):
-            pooled: Tensor = model.pool(inputs).float().cpu()
-        model.train(training)
-        return pooled
+        return self.checkpoint.pool(batch, bfloat16=self.checkpoint.model.device.type == "cuda")

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from w2s.errors import InvalidArgument, W2SError
 from w2s.models.classifier import ClassifierConfig
+from w2s.models.engine import Item
+from w2s.models.inputs import Row
 from w2s.models.spec import Encoding
 
 Tokens = Mapping[str, Sequence[int]]
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenItem:
+    """An unpadded sequence as a value that can be compared.
+
+    Attributes:
+        columns: The tokenizer's columns by name, such as `input_ids`; all is to be seen.
+    """
+
+    columns: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @property
+    def length(self) -> int:
+        """Its tokens."""
+        return len(self.columns[0][1])
+
+    @property
+    def tokens(self) -> Tokens:
+        """The columns and their attention mask."""
+        return {**dict(self.columns), "attention_mask": (1,) * self.length}
+
+
+def token_item(tokens: Tokens) -> TokenItem:
+    """A sequence of a tokenizer as an item."""
+    return TokenItem(tuple((name, tuple(ids)) for name, ids in sorted(tokens.items()) if name != "attention_mask"))
 
 
 def tokenize(
@@ -31,10 +65,64 @@ def tokenize(
     return _tokenize(tokenizer, config.max_length, texts, pairs), None
 
 
+def tokenize_rows(
+    tokenizer: PreTrainedTokenizerBase, max_length: int, rows: Sequence[Row], *, apart: bool = False
+) -> list[list[Item] | W2SError]:
+    """Tokenizes rows, each for itself: what one gives depends on no other.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        max_length: Tokens a sequence is cut to.
+        rows: What to tokenize.
+        apart: A row's two texts become two sequences, rather than one.
+
+    Returns:
+        For each row its one or two sequences, or an error when it is no text.
+    """
+
+    def encode(rows: Sequence[Row]) -> list[list[Item]]:
+        texts, pairs = [row.text for row in rows], [row.pair for row in rows]
+        if apart:
+            tokens = _tokenize(tokenizer, max_length, [*texts, *pairs])
+            return [[token_item(first), token_item(second)] for first, second in zip(*_halves(tokens), strict=True)]
+        return [[token_item(tokens)] for tokens in _tokenize(tokenizer, max_length, texts, pairs if pairs[0] else None)]
+
+    # A second text changes what a tokenizer adds, so rows without one are tokenized on their own.
+    results = {
+        paired: iter(each(encode, [row for row in rows if bool(row.pair) == paired], "text"))
+        for paired in (False, True)
+    }
+    return [next(results[bool(row.pair)]) for row in rows]
+
+
+def each(encode: Callable[[Sequence[T]], Sequence[U]], inputs: Sequence[T], field: str) -> list[U | W2SError]:
+    """Encodes all at once; when that fails, one by one, so that only what is wrong fails.
+
+    Args:
+        encode: What encodes, one result an input.
+        inputs: What to encode.
+        field: The field to name in an error.
+    """
+    if not inputs:
+        return []
+    try:
+        return list(encode(inputs))
+    except (TypeError, ValueError) as error:
+        # A string with a lone surrogate, which JSON can hold, is a TypeError of the tokenizer.
+        if len(inputs) == 1:
+            return [InvalidArgument(field, f"cannot be tokenized: {error}")]
+        return [result for one in inputs for result in each(encode, [one], field)]
+
+
 def pad(tokenizer: PreTrainedTokenizerBase, sequences: Sequence[Tokens]) -> dict[str, Tensor]:
     """Pads sequences to the longest: tensors of shape [B, T], int64."""
+    return pad_with(tokenizer.pad_token_id or 0, sequences)
+
+
+def pad_with(pad_id: int, sequences: Sequence[Tokens]) -> dict[str, Tensor]:
+    """As `pad`, with a token id to pad with."""
     width = max(len(tokens["input_ids"]) for tokens in sequences)
-    fill = {"input_ids": tokenizer.pad_token_id or 0}
+    fill = {"input_ids": pad_id}
     return {
         name: torch.tensor([[*s[name], *[fill.get(name, 0)] * (width - len(s[name]))] for s in sequences])
         for name in sequences[0]
@@ -80,3 +168,8 @@ def _tokenize(
 
 def _blank(tokenizer: PreTrainedTokenizerBase, name: str) -> int:
     return {"input_ids": tokenizer.pad_token_id or 0, "attention_mask": 1}.get(name, 0)
+
+
+def _halves(tokens: list[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
+    middle = len(tokens) // 2
+    return tokens[:middle], tokens[middle:]

@@ -1,0 +1,87 @@
+"""Makes an engine of a model's files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from w2s.errors import InvalidArgument, ResourceExhausted
+from w2s.models.causal_engine import CausalEngine
+from w2s.models.checkpoint import load
+from w2s.models.classifier import ClassifierConfig
+from w2s.models.classifier_engine import ClassifierEngine
+from w2s.models.engine import DType, Engine
+from w2s.models.pretrained import UNREADABLE, Pretrained, load_pretrained
+from w2s.models.sequence_head import HeadClassifier, RewardEngine
+from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading
+from w2s.models.vetting import vet
+
+
+def load_engine(
+    path: Path, reading: Reading | None, device: torch.device, dtype: DType = "auto", field: str = "model"
+) -> Engine:
+    """Loads a model from local files that are vetted first.
+
+    Args:
+        path: A folder or a GGUF file, as `ModelSources.fetch` gives it.
+        reading: How the model is read; None for a classifier that the trainer made, which
+            says it itself.
+        device: Where it runs.
+        dtype: What it runs in.
+        field: The request field to name in an error; `.uri` is added.
+
+    Raises:
+        InvalidArgument: The model cannot be loaded, or not be read so.
+        ResourceExhausted: The device has too little memory.
+    """
+    vet(path, field)
+    bfloat16 = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
+    try:
+        if _is_ours(path):
+            return _classifier(path, reading, device, bfloat16, field)
+        if reading is None:
+            raise InvalidArgument(f"{field}.uri", "is no classifier that the trainer made: say how it is read")
+        return _published(path, reading, device, torch.bfloat16 if bfloat16 else torch.float32, field)
+    except torch.OutOfMemoryError as error:
+        raise ResourceExhausted(f"{device} has too little memory left for the model") from error
+
+
+def _is_ours(path: Path) -> bool:
+    if path.is_file() or not (path / "config.json").exists():
+        return False
+    kind: object = json.loads((path / "config.json").read_bytes()).get("model_type")
+    return kind == ClassifierConfig.model_type
+
+
+def _classifier(path: Path, reading: Reading | None, device: torch.device, bfloat16: bool, field: str) -> Engine:
+    if reading not in (None, ClassifierReading()):
+        raise InvalidArgument(f"{field}.uri", "is a classifier that the trainer made: it says itself how it is read")
+    return ClassifierEngine(load(path, field).to(device), bfloat16=bfloat16)
+
+
+def _published(path: Path, reading: Reading, device: torch.device, dtype: torch.dtype, field: str) -> Engine:
+    kind = AutoModelForCausalLM if isinstance(reading, LanguageModelReading) else AutoModelForSequenceClassification
+    folder, gguf = (path.parent, path.name) if path.is_file() else (path, None)
+    loaded = load_pretrained(kind, str(folder), field, dtype=dtype, gguf_file=gguf)
+    if loaded.missing:
+        raise InvalidArgument(
+            f"{field}.uri", f"cannot be loaded: lacks {len(loaded.missing)} tensors, such as {loaded.missing[0]}"
+        )
+    torch.nn.Module.to(loaded.model, device)
+    try:
+        return _engine(loaded, reading)
+    except torch.OutOfMemoryError:
+        raise
+    except UNREADABLE as error:
+        raise InvalidArgument(f"{field}.uri", f"cannot be used: {error}") from error
+
+
+def _engine(loaded: Pretrained, reading: Reading) -> Engine:
+    if isinstance(reading, LanguageModelReading):
+        return CausalEngine(loaded.model, loaded.tokenizer, reading.prompt, chat_template=reading.chat_template)
+    if isinstance(reading, ClassifierReading):
+        return HeadClassifier(loaded.model, loaded.tokenizer, reading.label_names, reading.max_length)
+    return RewardEngine(loaded.model, loaded.tokenizer, chat_template=reading.chat_template)

@@ -1,0 +1,91 @@
+"""Loads pretrained models and tokenizers; what the libraries raise becomes the caller's error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from w2s.errors import InvalidArgument
+
+# What the libraries raise for files that are missing, damaged, at odds with each other, or that need a library
+# which is not here.
+UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model and its tokenizer, as they were published.
+
+    Attributes:
+        model: In training or evaluation mode as the library leaves it.
+        tokenizer: Pads on the right.
+        missing: Names of tensors that the weights lack, which were drawn at random.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    missing: tuple[str, ...]
+
+
+def load_pretrained(
+    auto_class: Any,
+    location: str,
+    field: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    gguf_file: str | None = None,
+) -> Pretrained:
+    """Loads a model with no code but the libraries' own, from safetensors or GGUF only.
+
+    Args:
+        auto_class: The class of transformers that knows the architecture's kind.
+        location: A local folder, or a hub id.
+        field: The request field to name in an error; `.uri` is added.
+        dtype: Of the weights.
+        revision: The hub revision, or None.
+        gguf_file: The GGUF file's name inside `location`, or None.
+
+    Raises:
+        InvalidArgument: It cannot be loaded.
+    """
+    options = {name: value for name, value in (("revision", revision), ("gguf_file", gguf_file)) if value is not None}
+    only_safetensors = {} if gguf_file else {"use_safetensors": True}
+    try:
+        tokenizer = load_tokenizer(location, **options)
+        model, info = auto_class.from_pretrained(
+            location, dtype=dtype, trust_remote_code=False, output_loading_info=True, **only_safetensors, **options
+        )
+    except UNREADABLE as error:
+        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
+    # Where the weights lay on this machine is no part of what they are.
+    model.config._name_or_path = ""
+    # The weights of a GGUF file are dequantized as they load; left in place, this marks them as quantized.
+    if gguf_file and hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return Pretrained(model, tokenizer, tuple(sorted(info["missing_keys"])))
+
+
+def load_tokenizer(location: str, **options: Any) -> PreTrainedTokenizerBase:
+    """Loads a tokenizer that pads on the right, with its end token where it has none to pad with."""
+    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False, **options)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    # Masks decide what is padding; on the right, positions count from the first token.
+    tokenizer.padding_side = "right"
+    return tokenizer

@@ -1,0 +1,164 @@
+"""Refuses weights that carry code or are damaged, before any library loads them, and identifies the rest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from w2s.artifacts.manifest import content_digest, hash_file
+from w2s.errors import InvalidArgument
+from w2s.models.gguf_header import gguf_parameters
+
+# The files that decide what a model answers: configuration, tokenizer, chat templates and weights. Libraries read
+# them from the folder itself, so a file of such a name in a folder below does not count.
+DECISIVE = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "bpe.codes",
+    "dict.txt",
+    "*.model",
+    "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+    "*.safetensors",
+    "*.safetensors.index.json",
+)
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack")
+_SETTINGS = ("config.json", "tokenizer_config.json")
+_KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
+
+
+def is_decisive(name: str) -> bool:
+    """Whether a file, by its path in the model's folder, decides what the model answers."""
+    # In fnmatch a star passes slashes too.
+    return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in DECISIVE)
+
+
+def folder_digest(path: Path) -> str:
+    """The content digest of a model: `sha256:` and 64 hex digits.
+
+    Args:
+        path: A folder, whose `DECISIVE` files count and no others, or a GGUF file, which
+            counts whole.
+    """
+    if path.is_file():
+        return f"sha256:{hash_file(path).sha256}"
+    files = [file for pattern in DECISIVE for file in path.glob(pattern) if file.is_file()]
+    return content_digest({file.relative_to(path).as_posix(): hash_file(file) for file in files})
+
+
+def weight_bytes(path: Path, bytes_per_parameter: int = 4) -> int:
+    """Memory that a model's weights take once they are loaded, in bytes.
+
+    Args:
+        path: A folder or GGUF file that was vetted.
+        bytes_per_parameter: 4 in float32, 2 in bfloat16; on disk they may be smaller.
+    """
+    if path.is_file():
+        return gguf_parameters(path) * bytes_per_parameter
+    return sum(map(_parameters, path.glob("*.safetensors"))) * bytes_per_parameter
+
+
+def vet(path: Path, field: str) -> None:
+    """Checks a model's files before anything is loaded from them.
+
+    Args:
+        path: A folder or a GGUF file.
+        field: The request field to name in an error; `.uri` is added.
+
+    Raises:
+        InvalidArgument: There are no safetensors or GGUF weights, they are damaged, or the
+            model asks for code of its own.
+    """
+    try:
+        if path.is_file():
+            gguf_parameters(path)
+            return
+        vet_names([file.name for file in path.iterdir()], field)
+        vet_settings(path, field)
+        for index in path.glob("*.safetensors.index.json"):
+            _vet_index(index)
+        for weights in sorted(path.glob("*.safetensors")):
+            _parameters(weights)
+    except (KeyError, OSError, RecursionError, SafetensorError, ValueError) as error:
+        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
+
+
+def vet_names(names: Collection[str], field: str) -> None:
+    """Checks the names of a model's files.
+
+    Args:
+        names: Of the files in its folder.
+        field: As in `vet`.
+
+    Raises:
+        InvalidArgument: There are no safetensors among them, or the model is an adapter.
+    """
+    if "adapter_config.json" in names:
+        raise InvalidArgument(f"{field}.uri", "is an adapter (adapter_config.json); merge it into its base model")
+    if any(fnmatchcase(name, "*.safetensors") for name in names):
+        return
+    pickles = sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in _PICKLES))
+    if pickles:
+        raise InvalidArgument(
+            f"{field}.uri", f"cannot be loaded: holds pickle weights ({pickles[0]}); convert to safetensors"
+        )
+    raise InvalidArgument(f"{field}.uri", "cannot be loaded: holds no weights (*.safetensors)")
+
+
+def vet_settings(folder: Path, field: str) -> None:
+    """Checks that a model's settings ask for no code of its own.
+
+    Raises:
+        InvalidArgument: They do.
+        ValueError: They are no JSON objects.
+    """
+    for name in _SETTINGS:
+        if not (folder / name).exists():
+            continue
+        settings = json.loads((folder / name).read_bytes())
+        if not isinstance(settings, dict):
+            raise ValueError(f"{name} is no JSON object")
+        if problem := _asks_for_code(settings):
+            raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {name} names {problem}")
+
+
+def _asks_for_code(settings: dict[str, Any]) -> str:
+    if "auto_map" in settings:
+        return "code of its own (auto_map); remote code is never run"
+    if any("/" in str(settings.get(key)) for key in _KERNELS):
+        return "kernels of its own (attn_implementation); remote code is never run"
+    weights = settings.get("transformers_weights")
+    if weights is not None and not str(weights).endswith((".safetensors", ".safetensors.index.json")):
+        return "weights that are no safetensors (transformers_weights)"
+    return ""
+
+
+def _vet_index(index: Path) -> None:
+    settings = json.loads(index.read_bytes())
+    shards = settings.get("weight_map") if isinstance(settings, dict) else None
+    if not isinstance(shards, dict):
+        raise ValueError(f"{index.name} has no weight_map")
+    # A shard may be named by any path: it must be a file of this folder.
+    here = {file.name for file in index.parent.glob("*.safetensors")}
+    if missing := {str(shard) for shard in shards.values()} - here:
+        raise ValueError(f"{index.name} names {sorted(missing)[0]}, which the folder does not hold")
+
+
+def _parameters(weights: Path) -> int:
+    """How many numbers a safetensors file holds; its header is checked against its size first."""
+    with safe_open(weights, framework="np") as tensors:
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
