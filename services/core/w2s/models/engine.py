@@ -47,8 +47,8 @@ class Decoder(Protocol):
 class Engine(ABC):
     """A model in memory.
 
-    Encoding belongs to a tokenizer thread and `run`, `logits` and a decoder's steps to a
-    model thread: the two may go on at once, but each in one thread at a time. What a row
+    Encoding belongs to a tokenizer thread, and `run` and decoders to a model thread: the two
+    may go on at once, but each in one thread at a time. `logits` may run in any. What a row
     or completion gives does not depend on what shares its batch, beyond rounding. What a
     model cannot do raises FailedPrecondition.
 
