@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -10,12 +14,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
+from w2s.client import connect, follow
 from w2s.common.v1 import common_pb2 as common
+from w2s.evaluator.v1 import evaluator_pb2
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 from w2s.trainer.v1 import trainer_pb2 as pb
+from w2s.trainer.v1 import trainer_pb2_grpc
 
 NAMES = {name: f"w2s.{name}.v1.{name.title()}Service" for name in ("trainer", "supervisor", "evaluator")}
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+TINY = Path(__file__).parents[1] / "helpers" / "tiny_service.py"
+FURTHER = "w2s.test.Further"
 SETTINGS = ("--artifact-root=artifacts", "--database-url=sqlite:///state.db", "--port=0", "--metrics-port=0")
 
 
@@ -42,6 +51,17 @@ def reflected(target):
 
 def log_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def tiny(tmp_path, eventually):
+    """A tiny service in a process of its own, of two names, that closes connections after a second."""
+    announcement, log = tmp_path / "announced.json", tmp_path / "tiny.log"
+    command = [sys.executable, str(TINY), *SETTINGS, f"--announce={announcement}", "--reflection"]
+    with log.open("wb") as file, subprocess.Popen(command, stderr=file, cwd=tmp_path) as process:
+        eventually(lambda: announcement.exists() or process.poll() is not None)
+        yield SimpleNamespace(process=process, log=log, target=json.loads(announcement.read_text())["grpc"])
+        process.kill()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,6 +99,28 @@ def test_abandoned_watch_is_counted_as_cancelled(services, trainer, run_spec, ev
     trainer.until(run, lambda event: event.state == common.JOB_STATE_RUNNING)
     eventually(lambda: samples(address).get(key, 0) == before + 1)
     trainer.CancelRun(name=run.name)
+
+
+def test_watch_past_its_deadline_is_counted_so(services, trainer, run_spec, eventually, refused):
+    address, key = services.services["trainer"].metrics, handled("WatchRun", "DEADLINE_EXCEEDED")
+    before = samples(address).get(key, 0)
+    run = trainer.CreateRun(run=pb.Run(spec=run_spec(epochs=1000)))
+    with refused("DEADLINE_EXCEEDED"):
+        list(trainer.stub.WatchRun(pb.WatchRunRequest(name=run.name), timeout=0.5))
+    eventually(lambda: samples(address).get(key, 0) == before + 1)
+    trainer.CancelRun(name=run.name)
+
+
+def test_method_that_no_service_has_is_counted_under_no_name_of_the_callers(services, refused):
+    labels = {"grpc_service": "other", "grpc_method": "other", "grpc_code": "UNIMPLEMENTED"}
+    key = "grpc_server_handled_total", frozenset(labels.items())
+    running = services.services["trainer"]
+    before = samples(running.metrics).get(key, 0)
+    with grpc.insecure_channel(running.grpc) as channel, refused("UNIMPLEMENTED"):
+        channel.unary_unary("/made/Up")(b"", timeout=10)
+    after = samples(running.metrics)
+    assert after[key] == before + 1
+    assert not [labels for _, labels in after if "made" in str(labels)]
 
 
 def test_services_export_what_they_did(services, supervisor, evaluator, active, weak, data, examples):
@@ -128,6 +170,31 @@ def test_message_over_the_limit_is_refused(services, refused):
             stub.Label(huge, timeout=30)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_text_that_is_not_utf8_is_refused_by_its_field(services, refused, name):
+    field, method = {
+        "trainer": ("run.spec.dataset.uri", "CreateRun"),
+        "supervisor": ("examples[3].text", "Label"),
+        "evaluator": ("evaluation.spec.dataset.uri", "CreateEvaluation"),
+    }[name]
+    request = {
+        "trainer": pb.CreateRunRequest(run=pb.Run(spec=pb.RunSpec(dataset=common.DatasetRef(uri="~~")))),
+        "supervisor": supervisor_pb2.LabelRequest(
+            examples=[common.Example(id=str(n), text="~~" if n == 3 else "a") for n in range(5)]
+        ),
+        "evaluator": evaluator_pb2.CreateEvaluationRequest(
+            evaluation=evaluator_pb2.Evaluation(spec=evaluator_pb2.EvaluationSpec(dataset=common.DatasetRef(uri="~~")))
+        ),
+    }[name]
+    data = request.SerializeToString().replace(b"~~", b"\xff\xfe")
+    with grpc.insecure_channel(services.services[name].grpc) as channel:
+        call = channel.unary_unary(f"/{NAMES[name]}/{method}")
+        with refused("INVALID_ARGUMENT", field, "is not valid UTF-8"):
+            call(data, timeout=10)
+        with refused("INVALID_ARGUMENT", "request", f"is not a valid {request.DESCRIPTOR.full_name}"):
+            call(b"\xff", timeout=10)
+
+
 def test_drain_lets_calls_end_and_turns_health_off(serve, run_spec, refused):
     server = serve("trainer")
     with server.client() as caller, grpc.insecure_channel(server.target) as channel:
@@ -145,6 +212,53 @@ def test_drain_lets_calls_end_and_turns_health_off(serve, run_spec, refused):
         with refused("UNAVAILABLE"):
             health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
     assert [line["message"] for line in log_lines(server.log)][-1] == "stopped"
+
+
+def test_service_says_how_its_further_names_are(tiny):
+    with connect(tiny.target) as channel:
+        service, health = trainer_pb2_grpc.TrainerServiceStub(channel), health_pb2_grpc.HealthStub(channel)
+
+        def status(name):
+            return health.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status
+
+        assert [status(name) for name in ("", NAMES["trainer"], FURTHER)] == [SERVING, SERVING, NOT_SERVING]
+        for name, expected in (("runs/serving", SERVING), ("runs/not", NOT_SERVING), ("runs/serving", SERVING)):
+            service.GetRun(pb.GetRunRequest(name=name), timeout=10)
+            assert [status(name) for name in ("", FURTHER)] == [SERVING, expected]
+    assert reflected(tiny.target) == {
+        NAMES["trainer"],
+        FURTHER,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+
+
+def test_watchers_of_all_names_hear_that_the_server_stops_and_do_not_hold_it_up(tiny):
+    with connect(tiny.target) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        names = ("", NAMES["trainer"], FURTHER)
+        watches = [health.Watch(health_pb2.HealthCheckRequest(service=name), timeout=60) for name in names]
+        assert [next(watch).status for watch in watches] == [SERVING, SERVING, NOT_SERVING]
+        tiny.process.send_signal(signal.SIGTERM)
+        assert [[answer.status for answer in watch] for watch in watches] == [[NOT_SERVING], [NOT_SERVING], []]
+    # Long before the 20 s that calls in flight would get.
+    assert tiny.process.wait(5) == 0
+
+
+def test_followed_watch_and_calls_survive_the_end_of_their_connections(tiny):
+    with connect(tiny.target) as channel:
+        service, heard = trainer_pb2_grpc.TrainerServiceStub(channel), []
+
+        def on_event(event):
+            heard.append(event.sequence)
+            assert service.GetRun(pb.GetRunRequest(name="runs/a"), timeout=10).name == "runs/a"
+
+        follow(service.WatchRun, pb.WatchRunRequest(name="runs/a"), on_event)
+    assert heard == list(range(1, 41))
+    watches = [line for line in log_lines(tiny.log) if line.get("method", "").endswith("/WatchRun")]
+    assert [line["code"] for line in watches[:2]] == ["CANCELLED", "CANCELLED"]
+    assert watches[-1]["code"] == "OK"
+    assert len({line["peer"] for line in watches}) == len(watches)
 
 
 def test_service_stops_with_its_parent_and_its_runs_with_it(serve, run_spec, gone, refused):

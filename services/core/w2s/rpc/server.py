@@ -103,9 +103,9 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
     server, health, port = _build(service, settings, registry)
     metrics = _start_metrics(settings, registry)
     await service.start(health)
-    await server.start()
     for name in ("", service.names[0]):
         await health.set(name, True)
+    await server.start()
     _announce(settings, {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"})
     try:
         await stopping.wait()

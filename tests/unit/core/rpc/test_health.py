@@ -50,12 +50,11 @@ async def test_a_watcher_hears_of_each_change_and_of_no_other():
     async with served(health) as stub:
         watch = stub.Watch(asked("a"))
         assert await heard(watch) == UNKNOWN
-        await health.set("b", True)
-        await health.set("a", True)
-        assert await heard(watch) == SERVING
-        await health.set("a", True)
-        await health.set("a", False)
-        assert await heard(watch) == NOT_SERVING
+        for name, serving in (("b", True), ("a", True), ("a", True), ("b", False), ("a", False)):
+            await health.set(name, serving)
+            # Long enough for the watcher to be told.
+            await stub.Check(asked(name))
+        assert [await heard(watch), await heard(watch)] == [SERVING, NOT_SERVING]
 
 
 async def test_a_watcher_that_leaves_does_not_make_others_deaf():

@@ -174,6 +174,25 @@ async def test_a_success_that_comes_too_late_is_counted_as_such(serve, handled, 
     assert handled() == {(kind, "DEADLINE_EXCEEDED"): 1}
 
 
+async def test_a_refusal_that_comes_too_late_is_counted_as_late(serve, handled, kind):
+    async def act():
+        time.sleep(0.3)
+        raise NotFound("gone")
+
+    async with serve(act) as caller:
+        refused = await refusal(caller(kind, REQUEST, timeout=0.2))
+    assert refused.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert handled() == {(kind, "DEADLINE_EXCEEDED"): 1}
+
+
+async def test_an_answer_that_nobody_takes_is_no_failure_of_the_server(serve, handled, caplog, kind):
+    # What sending fails with, when it comes upon the caller's leave before gRPC has told of it.
+    async with serve(failing(grpc.aio.InternalError("Failed execute_batch"))) as caller:
+        await refusal(caller(kind, REQUEST))
+    assert handled() == {(kind, "CANCELLED"): 1}
+    assert [record for record in caplog.records if record.name == "w2s.rpc.failures"] == []
+
+
 @pytest.mark.parametrize("ends", [True, False], ids=["all sent", "midway"])
 @pytest.mark.parametrize("timeout", [None, 30.0])
 async def test_a_call_that_its_caller_cancels_is_counted_so(serve, handled, kind, ends, timeout):
@@ -203,6 +222,8 @@ async def test_a_stream_that_its_caller_leaves_is_closed_and_counted_as_cancelle
             while True:
                 yield request
         finally:
+            # What takes time belongs to the call as well.
+            await asyncio.sleep(0.02)
             closed.append(1)
 
     async with serve(nothing, {"UnaryStream": grpc.unary_stream_rpc_method_handler(endless, **CODEC)}) as caller:
