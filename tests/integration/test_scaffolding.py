@@ -25,6 +25,9 @@ NAMES = {name: f"w2s.{name}.v1.{name.title()}Service" for name in ("trainer", "s
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 TINY = Path(__file__).parents[1] / "helpers" / "tiny_service.py"
 FURTHER = "w2s.test.Further"
+# What every server serves with reflection on, and the Open Inference Protocol beside the supervisor's own.
+SHARED = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+OIP = "inference.GRPCInferenceService"
 SETTINGS = ("--artifact-root=artifacts", "--database-url=sqlite:///state.db", "--port=0", "--metrics-port=0")
 
 
@@ -73,7 +76,7 @@ def test_health_and_reflection_name_the_service(services, refused, name):
             assert stub.Check(health_pb2.HealthCheckRequest(service=asked), timeout=10).status == SERVING
         with refused("NOT_FOUND"):
             stub.Check(health_pb2.HealthCheckRequest(service="another"), timeout=10)
-    assert reflected(running.grpc) == {NAMES[name], "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert reflected(running.grpc) == {NAMES[name], *SHARED, *({OIP} if name == "supervisor" else ())}
 
 
 def test_metrics_count_calls_by_code(services, trainer, weak, refused):
@@ -225,12 +228,7 @@ def test_service_says_how_its_further_names_are(tiny):
         for name, expected in (("runs/serving", SERVING), ("runs/not", NOT_SERVING), ("runs/serving", SERVING)):
             service.GetRun(pb.GetRunRequest(name=name), timeout=10)
             assert [status(name) for name in ("", FURTHER)] == [SERVING, expected]
-    assert reflected(tiny.target) == {
-        NAMES["trainer"],
-        FURTHER,
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1alpha.ServerReflection",
-    }
+    assert reflected(tiny.target) == {NAMES["trainer"], FURTHER, *SHARED}
 
 
 def test_watchers_of_all_names_hear_that_the_server_stops_and_do_not_hold_it_up(tiny):
