@@ -1,0 +1,174 @@
+# The SDK ships no types.
+# mypy: disallow-subclassing-any=False
+"""Protocols v1 and v2 over HTTP, on the event loop of the gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from w2s.errors import InvalidArgument
+from w2s_supervisor.limits import Limits
+from w2s_supervisor.oip import bodies
+from w2s_supervisor.oip.answers import Answered, json_response, refused
+from w2s_supervisor.oip.desk import Desk
+from w2s_supervisor.oip.models import TeacherPlane, TeacherRepositoryExtension
+from w2s_supervisor.oip.sdk import INFERENCE_CONTENT_LENGTH_HEADER, ModelNotReady, V1Endpoints, V2Endpoints
+
+# Longer than the idle timeout of common proxies, which else reuse a connection that is just closed.
+_KEEP_ALIVE_S = 65
+
+
+class _V1(V1Endpoints):
+    """Protocol v1. The SDK's own lists no teachers, and refuses those that are not in memory yet."""
+
+    def __init__(self, plane: TeacherPlane, extension: TeacherRepositoryExtension, max_bytes: int) -> None:
+        super().__init__(plane, extension)
+        self._max_bytes = max_bytes
+
+    async def models(self) -> Response:
+        return json_response({"models": list(await self.dataplane.repository.states())})
+
+    async def predict(self, model_name: str, request: Request) -> Response:
+        payload = bodies.payload_of(await bodies.read(request, self._max_bytes))
+        content, _ = await self.dataplane.infer(model_name, payload)
+        return json_response(content)
+
+
+class _V2(V2Endpoints):
+    """Protocol v2. The SDK's own knows no versions, besides what is wrong in its v1."""
+
+    def __init__(self, plane: TeacherPlane, extension: TeacherRepositoryExtension, max_bytes: int) -> None:
+        super().__init__(plane, extension)
+        self._max_bytes = max_bytes
+
+    async def models(self) -> Response:
+        return json_response({"models": list(await self.dataplane.repository.states())})
+
+    async def model_metadata(self, model_name: str, model_version: str = "") -> Response:
+        return json_response(await self.dataplane.model_metadata(model_name, model_version))
+
+    async def model_ready(self, model_name: str, model_version: str = "") -> Response:
+        if not await self.dataplane.model_ready(model_name, version=model_version):
+            raise ModelNotReady(model_name)
+        return json_response({"name": model_name, "ready": True})
+
+    async def infer(self, request: Request, model_name: str, model_version: str = "") -> Response:
+        body = await bodies.read(request, self._max_bytes)
+        json_bytes = request.headers.get(INFERENCE_CONTENT_LENGTH_HEADER)
+        asked = bodies.infer_request_of(body, json_bytes, model_name, model_version)
+        answer, _ = await self.dataplane.infer(model_name, asked)
+        content, length = answer.to_rest()
+        if length is None:
+            return json_response(content)
+        headers = {INFERENCE_CONTENT_LENGTH_HEADER: str(length)}
+        return Response(content, headers=headers, media_type="application/octet-stream")
+
+    async def index(self, request: Request) -> Response:
+        body = await bodies.read(request, self._max_bytes)
+        payload = bodies.payload_of(body) if body else {}
+        only_ready = isinstance(payload, dict) and payload.get("ready") is True
+        return json_response(await self.model_repository_extension.index(only_ready))
+
+
+def _application(desk: Desk, limits: Limits, max_bytes: int) -> FastAPI:
+    plane = TeacherPlane(desk, limits)
+    extension = TeacherRepositoryExtension(plane.repository)
+    v1, v2 = _V1(plane, extension, max_bytes), _V2(plane, extension, max_bytes)
+    app = FastAPI(openapi_url=None, redirect_slashes=False, exception_handlers={HTTPException: refused})
+    app.add_middleware(Answered)
+    model, version = "/v2/models/{model_name}", "/versions/{model_version}"
+    routes: list[tuple[str, str, Any]] = [
+        ("GET", "/v1/models", v1.models),
+        ("GET", "/v1/models/{model_name}", v1.model_ready),
+        ("POST", "/v1/models/{model_name}:predict", v1.predict),
+        ("GET", "/v2", v2.metadata),
+        ("GET", "/v2/health/live", v2.live),
+        ("GET", "/v2/health/ready", v2.ready),
+        ("GET", "/v2/models", v2.models),
+        *(
+            (method, f"{model}{pinned}{path}", handler)
+            for method, path, handler in (
+                ("GET", "", v2.model_metadata),
+                ("GET", "/ready", v2.model_ready),
+                ("POST", "/infer", v2.infer),
+            )
+            for pinned in ("", version)
+        ),
+        ("POST", "/v2/repository/index", v2.index),
+        ("POST", "/v2/repository/models/{model_name}/load", v2.load),
+        ("POST", "/v2/repository/models/{model_name}/unload", v2.unload),
+    ]
+    for method, path, handler in routes:
+        app.add_api_route(path, handler, methods=[method], response_model=None)
+    return app
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the process's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class OipHttp:
+    """The protocol's HTTP server.
+
+    Args:
+        desk: Where teachers are asked.
+        limits: How much a request may carry.
+        host: The address to listen on.
+        port: The port; 0 for a free one.
+        max_bytes: The largest body that is read.
+    """
+
+    def __init__(self, desk: Desk, limits: Limits, host: str, port: int, max_bytes: int) -> None:
+        self._address = (host, port)
+        config = uvicorn.Config(
+            _application(desk, limits, max_bytes),
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+        self._server = _Server(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listens, and returns the port.
+
+        Raises:
+            InvalidArgument: The port is taken, or the address is none of this machine's.
+        """
+        host, port = self._address
+        try:
+            listener = socket.create_server((host, port))
+        except OSError as error:
+            raise InvalidArgument("http_port", f"cannot listen on {host}:{port}: {error.strerror}") from None
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        found: int = listener.getsockname()[1]
+        return found
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more requests, and gives those in flight so many seconds to end."""
+        if self._serving is None:
+            return
+        # A number of seconds like any other; uvicorn's type has only whole ones.
+        self._server.config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]
+        self._server.should_exit = True
+        await self._serving
