@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
 import pytest
 from sqlalchemy import text
 
@@ -42,3 +47,64 @@ async def test_work_that_raises_is_undone(database):
 def test_a_malformed_url_is_refused(url):
     with pytest.raises(InvalidArgument, match="database_url"):
         Database(url)
+
+
+async def test_what_two_processes_read_and_then_write_at_once_is_not_lost(database, tmp_path):
+    other = Database(f"sqlite:///{tmp_path}/state.db")
+    await database.run(lambda session: session.execute(text("INSERT INTO things VALUES (0)")))
+
+    def add(session):
+        n = session.scalar(text("SELECT n FROM things"))
+        session.execute(text("UPDATE things SET n = :n"), {"n": n + 1})
+
+    await asyncio.gather(*(each.run(add) for _ in range(100) for each in (database, other)))
+    assert await database.run(lambda session: session.scalar(text("SELECT n FROM things"))) == 200
+    other.close()
+
+
+async def test_work_waits_for_another_process_that_writes(database, tmp_path):
+    other = Database(f"sqlite:///{tmp_path}/state.db")
+    held, let_go = Event(), Event()
+
+    def hold(session):
+        insert(session)
+        held.set()
+        let_go.wait(10)
+
+    holding = asyncio.create_task(other.run(hold))
+    await asyncio.to_thread(held.wait, 10)
+    waiting = asyncio.create_task(database.run(insert))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    let_go.set()
+    await asyncio.gather(holding, waiting)
+    assert await database.run(count) == 2
+    other.close()
+
+
+def test_processes_that_start_at_once_open_one_new_database(tmp_path):
+    servers = 6
+    together = Barrier(servers, timeout=10)
+
+    def open_it(file):
+        together.wait()
+        return Database(f"sqlite:///{file}")
+
+    with ThreadPoolExecutor(servers) as threads:
+        for number in range(10):
+            for database in threads.map(open_it, [tmp_path / f"{number}.db"] * servers):
+                database.close()
+
+
+async def test_a_process_that_starts_waits_for_one_that_fills_a_file_in_another_mode(tmp_path):
+    """SQLite would refuse the change to the write-ahead log at once."""
+    filling = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    filling.execute("BEGIN IMMEDIATE")
+    opening = asyncio.create_task(asyncio.to_thread(Database, f"sqlite:///{tmp_path}/state.db"))
+    await asyncio.sleep(0.1)
+    assert not opening.done()
+    filling.execute("COMMIT")
+    database = await opening
+    assert await database.run(lambda session: session.scalar(text("PRAGMA journal_mode"))) == "wal"
+    database.close()
+    filling.close()

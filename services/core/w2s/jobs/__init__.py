@@ -1,4 +1,4 @@
-"""Long jobs as resources: created once, watched, cancelled, carried over restarts."""
+"""Long jobs as resources: created once, watched, cancelled, carried over restarts, shared by servers."""
 
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.jobs.manager import JobManager, Report

@@ -8,12 +8,18 @@ import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from w2s.artifacts.uris import check_key
 from w2s.errors import Cancelled, W2SError
+from w2s.jobs.attempt import Attempt
 from w2s.jobs.job import Event, Job, Progress, State
-from w2s.jobs.store import JobStore
+from w2s.jobs.owner import new_owner
+from w2s.jobs.store import JobStore, Lease
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +34,19 @@ Execute = Callable[[Job, Report], Awaitable[dict[str, Any]]]
 class JobManager:
     """Jobs of one kind: a queue, slots that work it off, and watchers.
 
-    A server that stops puts its running jobs back into the queue, and one that was killed
-    finds them as running; either way the next server begins a new attempt.
+    Servers that share the database share the jobs: any may create, watch or cancel one, and
+    one at a time executes it, under a lease that it renews. A server that stops puts its
+    running jobs back into the queue. The jobs of one that was killed are taken over: at once
+    on the same host, elsewhere when their leases end. Either way a new attempt begins.
 
     Args:
         store: Where the jobs are.
         execute: Does a job's work.
-        slots: Jobs that run at once, >= 1.
+        slots: Jobs that run at once in this process, >= 1.
         max_queued: Jobs that may wait.
         on_end: Called with each job that has ended in this process.
+        lease_s: Seconds, > 0, for which a job stays with a server that is not heard of.
+        poll_s: Seconds, > 0, after which what other servers did is seen.
     """
 
     def __init__(
@@ -47,32 +57,37 @@ class JobManager:
         slots: int = 1,
         max_queued: int = 1000,
         on_end: Callable[[Job], None] = lambda job: None,
+        lease_s: float = 15.0,
+        poll_s: float = 0.5,
     ) -> None:
         self._store = store
         self._execute = execute
         self._slots = slots
         self._max_queued = max_queued
         self._on_end = on_end
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._lease_s = lease_s
+        self._poll_s = poll_s
+        self._owner = new_owner()
+        self._running: dict[str, Attempt] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self._stopping = False
         self._cancelled: set[str] = set()
-        self._changed = asyncio.Event()
+        self._queued = _Bell()
+        self._changed = _Bell()
 
     async def start(self) -> None:
-        """Queues what an earlier server left, and starts the slots."""
-        for job in await self._store.with_state(State.RUNNING):
-            await self._store.requeue(job.id)
-        for job in await self._store.with_state(State.QUEUED):
-            self._queue.put_nowait(job.id)
+        """Starts the slots; they take up what an earlier server left, too."""
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._slots)]
 
     async def stop(self) -> None:
         """Stops the running jobs and puts them back into the queue for the next server."""
-        tasks = (*self._workers, *self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopping = True
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        # Also what was claimed at this very moment, and has not begun.
+        await self._store.release(self._owner)
+        self._changed.ring()
 
     async def create(self, request_id: str, spec: dict[str, Any], extra: dict[str, Any] | None = None) -> Job:
         """Adds a job, or finds the one that the request made before.
@@ -89,8 +104,8 @@ class JobManager:
         id_ = check_key(request_id, "request_id") if request_id else uuid.uuid4().hex
         job, queued = await self._store.create(id_, spec, extra or {}, self._max_queued)
         if queued:
-            self._queue.put_nowait(id_)
-            self._tell()
+            self._queued.ring()
+            self._changed.ring()
         return job
 
     async def get(self, id_: str) -> Job:
@@ -105,18 +120,19 @@ class JobManager:
         """Cancels a job that has not ended, and returns it once it has."""
         # Said before anything is awaited: a slot that is just taking the job up sees it.
         self._cancelled.add(id_)
-        task = self._running.get(id_)
-        if task is not None:
-            task.cancel()
-            async for _ in self.watch(id_, 0):
-                pass
-            return await self._store.get(id_)
         try:
-            job = await self._store.end(id_, State.CANCELLED)
+            if id_ in self._running:
+                self._running[id_].stop(Lease.CANCELLED)
+            while True:
+                changed = self._changed.next
+                # Asked again and again: its owner may die before it has heard of it.
+                job = await self._store.cancel(id_)
+                if job.state.ended:
+                    self._changed.ring()
+                    return job
+                await _heard(changed, self._poll_s)
         finally:
             self._cancelled.discard(id_)
-        self._tell()
-        return job
 
     async def watch(self, id_: str, after: int) -> AsyncIterator[Event]:
         """Yields a job's events, past and coming, until it has ended.
@@ -127,49 +143,77 @@ class JobManager:
         """
         while True:
             # Taken before the read: what happens after it sets this very event.
-            changed = self._changed
+            changed = self._changed.next
             job, events = await self._store.events(id_, after)
             for event in events:
                 after = event.sequence
                 yield event
             if job.state.ended:
                 return
-            await changed.wait()
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+            await _heard(changed, self._poll_s)
 
     async def _work(self) -> None:
-        while True:
-            job = await self._store.begin(await self._queue.get())
-            if job is not None and job.id not in self._cancelled:
-                self._tell()
-                await self._attempt(job)
+        while not self._stopping:
+            queued, asked = self._queued.next, asyncio.get_running_loop().time()
+            try:
+                job = await self._store.claim(self._owner, self._lease_s, tuple(self._running))
+                if job is None:
+                    await _heard(queued, self._poll_s)
+                elif job.state.ended:
+                    self._over(job)
+                else:
+                    await self._attempt(job, asked)
+            except SQLAlchemyError as error:
+                # The slot outlives a database that is away; the lease of a job it could not end runs out.
+                log.error("the database failed a slot", extra={"kind": self._store.kind, "reason": str(error)})
+                await asyncio.sleep(self._poll_s)
 
-    async def _attempt(self, job: Job) -> None:
-        task = self._running[job.id] = asyncio.ensure_future(self._run(job))
+    async def _attempt(self, job: Job, claimed: float) -> None:
+        task = asyncio.ensure_future(self._run(job))
+        renew = partial(self._store.renew, job.id, self._owner, self._lease_s)
+        attempt = self._running[job.id] = Attempt(task, renew, self._lease_s, claimed)
+        if job.id in self._cancelled:
+            attempt.stop(Lease.CANCELLED)
+        self._changed.ring()
+        keeping = asyncio.create_task(attempt.keep())
         try:
-            ended = await self._store.end(job.id, State.SUCCEEDED, result=await task)
+            ended = await self._outcome(job, attempt)
+        finally:
+            keeping.cancel()
+            del self._running[job.id]
+        if ended is None:
+            log.warning("the lease of a job was lost", extra={"kind": job.kind, "job": job.id, "attempt": job.attempt})
+        else:
+            self._over(ended)
+
+    async def _outcome(self, job: Job, attempt: Attempt) -> Job | None:
+        """Waits for the work and returns the job as it has ended, or None when its lease was lost."""
+        try:
+            result = await attempt.task
         except (asyncio.CancelledError, Cancelled):
-            if job.id not in self._cancelled:
-                # The server stops: the next one carries on.
-                await self._store.requeue(job.id)
+            if attempt.lease is not Lease.HELD:
+                return await self._end(job, attempt, State.CANCELLED)
+            if self._stopping:
                 raise
-            ended = await self._store.end(job.id, State.CANCELLED)
+            message = "the work was cancelled, and nobody asked for it"
+            return await self._end(job, attempt, State.FAILED, code=Cancelled.code, message=message)
         except W2SError as error:
-            ended = await self._store.end(job.id, State.FAILED, code=error.code, message=error.message)
+            return await self._end(job, attempt, State.FAILED, code=error.code, message=error.message)
         except Exception as error:
             log.exception("job failed", extra={"kind": job.kind, "job": job.id})
-            ended = await self._store.end(
-                job.id, State.FAILED, code=INTERNAL, message=f"{type(error).__name__}: {error}"
-            )
-        finally:
-            del self._running[job.id]
-            self._cancelled.discard(job.id)
-        self._tell()
-        log.info("job ended", extra={"kind": job.kind, "job": job.id, "state": ended.state.value})
-        self._on_end(ended)
+            message = f"{type(error).__name__}: {error}"
+            return await self._end(job, attempt, State.FAILED, code=INTERNAL, message=message)
+        return await self._end(job, attempt, State.SUCCEEDED, result=result)
+
+    async def _end(self, job: Job, attempt: Attempt, state: State, **outcome: Any) -> Job | None:
+        if attempt.lease is Lease.LOST:
+            return None
+        return await self._store.end(job.id, self._owner, state, **outcome)
+
+    def _over(self, job: Job) -> None:
+        self._changed.ring()
+        log.info("job ended", extra={"kind": job.kind, "job": job.id, "state": job.state.value})
+        self._on_end(job)
 
     async def _run(self, job: Job) -> dict[str, Any]:
         """Does the job's work; all that it reported is in the log when this returns."""
@@ -190,5 +234,23 @@ class JobManager:
                 await asyncio.wait([asyncio.wrap_future(latest)])
 
     async def _report(self, id_: str, progress: Progress) -> None:
-        await self._store.report(id_, progress)
-        self._tell()
+        await self._store.report(id_, self._owner, progress)
+        self._changed.ring()
+
+
+class _Bell:
+    """Wakes all who wait for its next ring."""
+
+    def __init__(self) -> None:
+        self.next = asyncio.Event()
+
+    def ring(self) -> None:
+        self.next.set()
+        self.next = asyncio.Event()
+
+
+async def _heard(ring: asyncio.Event, timeout_s: float) -> None:
+    """Waits for a ring in this process; others have none that is heard here, and so not for ever."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await ring.wait()

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKeyConstraint, Integer, String, Text, func, select
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    ForeignKeyConstraint,
+    Integer,
+    Select,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from w2s.database import Base, Database
+from w2s.database import Base, Database, now
 from w2s.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from w2s.jobs.job import Event, Job, Progress, State
+from w2s.jobs.owner import is_dead
 from w2s.paging import decode_token, encode_token, page_size
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -21,10 +38,12 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 class _JobRow(Base):
     __tablename__ = "jobs"
+    # Two servers that add a job at once: one of them has to count again.
+    __table_args__ = (UniqueConstraint("kind", "number"),)
 
     kind: Mapped[str] = mapped_column(String(32), primary_key=True)
     id: Mapped[str] = mapped_column(String(63), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, index=True)
+    number: Mapped[int] = mapped_column(Integer)
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     extra: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(32), index=True)
@@ -36,6 +55,10 @@ class _JobRow(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error_code: Mapped[int] = mapped_column(Integer, default=0)
     error_message: Mapped[str] = mapped_column(Text, default="")
+    # Who executes a running job, and until when nobody else may.
+    owner: Mapped[str] = mapped_column(String(255), default="")
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class _EventRow(Base):
@@ -52,8 +75,19 @@ class _EventRow(Base):
     error_message: Mapped[str] = mapped_column(Text, default="")
 
 
+class Lease(Enum):
+    """How the owner of a running job stands to it."""
+
+    HELD = auto()
+    CANCELLED = auto()  # Held, and the job is to be cancelled.
+    LOST = auto()
+
+
 class JobStore:
-    """The jobs of one kind.
+    """The jobs of one kind, which several servers may share.
+
+    What is written about a running job is written by its owner; what a former one has to
+    say changes nothing.
 
     Args:
         database: Where they are.
@@ -76,7 +110,7 @@ class JobStore:
         """
 
         def work(session: Session) -> tuple[Job, bool]:
-            row = session.get(_JobRow, (self.kind, id_))
+            row = session.get(_JobRow, (self.kind, id_), with_for_update=True)
             if row and row.spec != spec:
                 raise AlreadyExists(f"{self.kind}/{id_} exists with another spec; use another request_id")
             if row and row.state != State.FAILED:
@@ -87,10 +121,16 @@ class JobStore:
             if row is None:
                 row = self._new_row(session, id_, spec, extra)
             row.state, row.end_time, row.error_code, row.error_message = State.QUEUED, None, 0, ""
+            row.cancel_requested = False
             _log(session, row)
             return _job(row), True
 
-        return await self._database.run(work)
+        while True:
+            try:
+                return await self._database.run(work)
+            except IntegrityError:
+                # Another server has just taken the id or the number; each turn here is a job of theirs.
+                continue
 
     async def get(self, id_: str) -> Job:
         """The job of that id; NotFound when there is none."""
@@ -116,65 +156,108 @@ class JobStore:
 
         return await self._database.run(work)
 
-    async def with_state(self, state: State) -> list[Job]:
-        """The jobs in a state, oldest first."""
-        query = select(_JobRow).where(_JobRow.kind == self.kind, _JobRow.state == state).order_by(_JobRow.number)
-        return await self._database.run(lambda session: [_job(row) for row in session.scalars(query)])
+    async def claim(self, owner: str, lease_s: float, busy: Collection[str] = ()) -> Job | None:
+        """Starts an attempt of the oldest job that is queued, or whose owner has died or lost its lease.
 
-    async def begin(self, id_: str) -> Job | None:
-        """Starts an attempt of a queued job; None when it is not queued any more."""
+        Args:
+            owner: Who will execute it.
+            lease_s: Seconds, > 0, that it is the owner's unless renewed.
+            busy: Ids that the owner still executes, whatever their leases.
+
+        Returns:
+            The job, running; or cancelled, when that is what its last owner was asked for; or None.
+        """
 
         def work(session: Session) -> Job | None:
-            row = self._row(session, id_)
-            if row.state != State.QUEUED:
+            time = now(session)
+            row = session.scalar(self._claimable(session, time).where(_JobRow.id.not_in(busy)))
+            if row is None:
                 return None
-            row.state, row.attempt, row.start_time, row.progress = State.RUNNING, row.attempt + 1, _now(), None
-            _log(session, row)
+            if row.cancel_requested:
+                _end(session, row, State.CANCELLED)
+            else:
+                row.state, row.attempt, row.start_time, row.progress = State.RUNNING, row.attempt + 1, time, None
+                row.owner, row.lease_until = owner, time + timedelta(seconds=lease_s)
+                _log(session, row)
             return _job(row)
 
         return await self._database.run(work)
 
-    async def requeue(self, id_: str) -> None:
-        """Puts a running job back into the queue; one that has ended stays as it is."""
+    async def renew(self, id_: str, owner: str, lease_s: float) -> Lease:
+        """Lets an owner's lease end in `lease_s` seconds from now, and says how it stands."""
+
+        def work(session: Session) -> Lease:
+            row = self._held(session, id_, owner)
+            if row is None:
+                return Lease.LOST
+            row.lease_until = now(session) + timedelta(seconds=lease_s)
+            return Lease.CANCELLED if row.cancel_requested else Lease.HELD
+
+        return await self._database.run(work)
+
+    async def release(self, owner: str) -> None:
+        """Puts what an owner has running back into the queue, or ends it where that was asked for."""
 
         def work(session: Session) -> None:
-            row = self._row(session, id_)
-            if row.state == State.RUNNING:
-                row.state = State.QUEUED
-                _log(session, row)
+            mine = select(_JobRow).where(_JobRow.kind == self.kind, _JobRow.owner == owner).with_for_update()
+            for row in session.scalars(mine).all():
+                if row.cancel_requested:
+                    _end(session, row, State.CANCELLED)
+                else:
+                    row.state, row.owner, row.lease_until = State.QUEUED, "", None
+                    _log(session, row)
 
         await self._database.run(work)
 
-    async def report(self, id_: str, progress: Progress) -> None:
-        """Appends progress to the log of a running job."""
+    async def report(self, id_: str, owner: str, progress: Progress) -> None:
+        """Appends progress to the log of a job that the owner holds."""
 
         def work(session: Session) -> None:
-            row = self._row(session, id_)
-            if row.state == State.RUNNING:
+            row = self._held(session, id_, owner)
+            if row is not None:
                 row.progress = asdict(progress)
                 _log(session, row, row.progress)
 
         await self._database.run(work)
 
     async def end(
-        self, id_: str, state: State, result: dict[str, Any] | None = None, code: int = 0, message: str = ""
-    ) -> Job:
-        """Ends a job, unless it has ended already, and returns it."""
+        self,
+        id_: str,
+        owner: str,
+        state: State,
+        result: dict[str, Any] | None = None,
+        code: int = 0,
+        message: str = "",
+    ) -> Job | None:
+        """Ends a job that the owner holds, and returns it; None when the owner has lost it."""
+
+        def work(session: Session) -> Job | None:
+            row = self._held(session, id_, owner)
+            if row is None:
+                return None
+            _end(session, row, state, result, code, message)
+            return _job(row)
+
+        return await self._database.run(work)
+
+    async def cancel(self, id_: str) -> Job:
+        """Ends a job that nobody executes, asks for the end of one that is executed, and returns it."""
 
         def work(session: Session) -> Job:
-            row = self._row(session, id_)
-            if not State(row.state).ended:
-                row.state, row.end_time, row.result = state, _now(), result
-                row.error_code, row.error_message = code, message
-                _log(session, row)
+            row = self._row(session, id_, lock=True)
+            if session.scalar(self._claimable(session, now(session)).where(_JobRow.id == id_)):
+                _end(session, row, State.CANCELLED)
+            elif row.state == State.RUNNING:
+                row.cancel_requested = True
             return _job(row)
 
         return await self._database.run(work)
 
     async def events(self, id_: str, after: int) -> tuple[Job, list[Event]]:
-        """A job, and its events with a greater sequence, as of one moment."""
+        """A job, and its events with a greater sequence, up to the job's state at least."""
 
         def work(session: Session) -> tuple[Job, list[Event]]:
+            # Read in this order: no event that led to the job's state is missing.
             job = _job(self._row(session, id_))
             query = (
                 select(_EventRow)
@@ -185,19 +268,46 @@ class JobStore:
 
         return await self._database.run(work)
 
-    def _row(self, session: Session, id_: str) -> _JobRow:
-        row = session.get(_JobRow, (self.kind, id_))
+    def _row(self, session: Session, id_: str, *, lock: bool = False) -> _JobRow:
+        row = session.get(_JobRow, (self.kind, id_), with_for_update=lock)
         if row is None:
             raise NotFound(f"there is no {self.kind}/{id_}")
         return row
 
+    def _held(self, session: Session, id_: str, owner: str) -> _JobRow | None:
+        row = self._row(session, id_, lock=True)
+        return row if row.owner == owner else None
+
+    def _claimable(self, session: Session, time: datetime) -> Select[_JobRow]:
+        running = and_(_JobRow.kind == self.kind, _JobRow.state == State.RUNNING)
+        dead = [owner for owner in session.scalars(select(_JobRow.owner).where(running).distinct()) if is_dead(owner)]
+        abandoned = and_(running, or_(_JobRow.lease_until <= time, _JobRow.owner.in_(dead)))
+        queued = and_(_JobRow.kind == self.kind, _JobRow.state == State.QUEUED)
+        # Servers that claim at once pass over each other's rows. SQLite has one writer at a time anyway.
+        locked = select(_JobRow).where(or_(queued, abandoned)).with_for_update(skip_locked=True)
+        return locked.order_by(_JobRow.number).limit(1)
+
     def _new_row(self, session: Session, id_: str, spec: dict[str, Any], extra: dict[str, Any]) -> _JobRow:
         last = session.scalar(select(func.max(_JobRow.number)).where(_JobRow.kind == self.kind)) or 0
-        row = _JobRow(kind=self.kind, id=id_, number=last + 1, spec=spec, extra=extra, attempt=0, create_time=_now())
-        row.state = State.QUEUED
+        row = _JobRow(kind=self.kind, id=id_, number=last + 1, spec=spec, extra=extra, attempt=0)
+        row.state, row.create_time = State.QUEUED, now(session)
         session.add(row)
         session.flush()
         return row
+
+
+def _end(
+    session: Session,
+    row: _JobRow,
+    state: State,
+    result: dict[str, Any] | None = None,
+    code: int = 0,
+    message: str = "",
+) -> None:
+    row.state, row.end_time, row.result = state, now(session), result
+    row.error_code, row.error_message = code, message
+    row.owner, row.lease_until = "", None
+    _log(session, row)
 
 
 def _log(session: Session, row: _JobRow, progress: dict[str, Any] | None = None) -> None:
@@ -208,7 +318,7 @@ def _log(session: Session, row: _JobRow, progress: dict[str, Any] | None = None)
             kind=row.kind,
             job_id=row.id,
             sequence=last + 1,
-            time=_now(),
+            time=now(session),
             state=row.state,
             progress=progress,
             error_code=row.error_code or 0,
@@ -246,10 +356,6 @@ def _event(row: _EventRow) -> Event:
     )
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _utc(time: datetime) -> datetime:
-    # SQLite gives times back without their zone.
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    # SQLite gives times back without their zone, PostgreSQL in its own.
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import defaultdict
 from contextlib import asynccontextmanager
 
@@ -18,8 +20,28 @@ def database(tmp_path):
 
 
 @pytest.fixture
+def elsewhere(tmp_path):
+    """The same database as another server opens it."""
+    database = Database(f"sqlite:///{tmp_path}/jobs.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
 def job_store(database):
     return JobStore(database, "runs")
+
+
+@pytest.fixture
+def other_store(elsewhere):
+    return JobStore(elsewhere, "runs")
+
+
+@pytest.fixture(scope="session")
+def dead_owner():
+    """An owner whose process has ended."""
+    code = "from w2s.jobs.owner import new_owner; print(new_owner())"
+    return subprocess.check_output([sys.executable, "-c", code], text=True).strip()
 
 
 class Work:
@@ -50,11 +72,11 @@ def work():
 
 @pytest.fixture
 def serve(database, work):
-    """Runs a manager over the database; several in turn are a server and its restarts."""
+    """Runs a manager; several in turn are a server and its restarts, several at once are replicas."""
 
     @asynccontextmanager
-    async def serve(**options):
-        manager = JobManager(JobStore(database, "runs"), options.pop("execute", work), **options)
+    async def serve(over=database, **options):
+        manager = JobManager(JobStore(over, "runs"), options.pop("execute", work), **options)
         await manager.start()
         try:
             yield manager

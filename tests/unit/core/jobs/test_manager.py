@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from w2s.errors import AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from w2s.jobs import Progress, State
@@ -32,7 +33,8 @@ async def test_a_job_runs_to_its_result(serve, work):
 async def test_a_repeated_create_finds_the_job_of_the_first(serve, work):
     async with serve() as manager:
         first = await manager.create("one", SPEC)
-        assert await manager.create("one", dict(SPEC)) == first
+        again = await manager.create("one", dict(SPEC))
+        assert (again.id, again.create_time) == (first.id, first.create_time)
         await work.began["one"].wait()
         assert (await manager.create("one", SPEC)).state is State.RUNNING
         work.go["one"].set()
@@ -46,6 +48,15 @@ async def test_an_id_is_not_given_to_another_spec(serve):
         await manager.create("one", SPEC)
         with pytest.raises(AlreadyExists, match="runs/one"):
             await manager.create("one", {"epochs": 3})
+
+
+async def test_a_job_begins_and_is_seen_to_end_without_waiting_for_a_poll(serve, work):
+    work.go["one"].set()
+    async with serve(poll_s=60) as manager, asyncio.timeout(5):
+        # The slot has looked for jobs, and found none.
+        await asyncio.sleep(0.1)
+        await manager.create("one", SPEC)
+        assert (await ended(manager, "one")).state is State.SUCCEEDED
 
 
 async def test_without_a_request_id_each_create_is_a_new_job(serve):
@@ -104,7 +115,9 @@ async def test_a_running_job_is_cancelled_and_its_slot_goes_on(serve, work):
     async with serve() as manager:
         await manager.create("one", SPEC)
         await work.began["one"].wait()
-        job = await manager.cancel("one")
+        # At once: the lease, by which another server's cancel is heard of, is renewed after 5 s.
+        async with asyncio.timeout(2):
+            job = await manager.cancel("one")
         assert (job.state, job.result) == (State.CANCELLED, None)
         assert await manager.cancel("one") == job
         await manager.create("two", SPEC)
@@ -116,20 +129,21 @@ async def test_a_job_is_cancelled_at_the_moment_its_slot_takes_it_up(serve, work
     """The cancel comes after the beginning is in the database and before the slot hears of it."""
     taken, cancelling = asyncio.Event(), asyncio.Event()
     async with serve() as manager:
-        begin, end = manager._store.begin, manager._store.end
+        claim, cancel = manager._store.claim, manager._store.cancel
 
-        async def slow_begin(id_):
-            job = await begin(id_)
-            taken.set()
-            await cancelling.wait()
+        async def slow_claim(*arguments):
+            job = await claim(*arguments)
+            if job is not None:
+                taken.set()
+                await cancelling.wait()
             return job
 
-        async def telling_end(*arguments, **options):
+        async def telling_cancel(id_):
             cancelling.set()
-            return await end(*arguments, **options)
+            return await cancel(id_)
 
-        monkeypatch.setattr(manager._store, "begin", slow_begin)
-        monkeypatch.setattr(manager._store, "end", telling_end)
+        monkeypatch.setattr(manager._store, "claim", slow_claim)
+        monkeypatch.setattr(manager._store, "cancel", telling_cancel)
         await manager.create("one", SPEC)
         await taken.wait()
         assert (await manager.cancel("one")).state is State.CANCELLED
@@ -256,16 +270,82 @@ async def test_a_stop_puts_running_jobs_back_and_the_next_server_begins_again(se
     ]
 
 
-async def test_a_job_that_a_killed_server_left_running_begins_again(serve, work, job_store):
+async def test_a_job_that_a_killed_server_left_running_begins_again(serve, work, job_store, dead_owner):
     # What a killed server leaves: one job as running, one in the queue.
     for id_ in ("one", "two"):
         await job_store.create(id_, SPEC, {}, 10)
-    await job_store.begin("one")
+    await job_store.claim(dead_owner, 600)
     work.go["one"].set()
     work.go["two"].set()
     async with serve() as manager:
         assert (await ended(manager, "one")).attempt == 2
         assert (await ended(manager, "two")).attempt == 1
+
+
+async def test_a_stop_puts_back_a_job_that_was_claimed_at_that_moment(serve, job_store, monkeypatch):
+    claimed = asyncio.Event()
+    async with serve() as manager:
+        claim = manager._store.claim
+
+        async def slow_claim(*arguments):
+            if await claim(*arguments) is not None:
+                claimed.set()
+                await asyncio.Event().wait()
+
+        monkeypatch.setattr(manager._store, "claim", slow_claim)
+        await manager.create("one", SPEC)
+        await claimed.wait()
+        assert (await job_store.get("one")).state is State.RUNNING
+    assert (await job_store.get("one")).state is State.QUEUED
+
+
+async def test_a_stop_waits_for_a_cancelled_job_to_clear_up(serve, job_store):
+    began, cleared = asyncio.Event(), asyncio.Event()
+
+    async def execute(job, report):
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            await cleared.wait()
+
+    async with serve(execute=execute) as manager:
+        await manager.create("one", SPEC)
+        await began.wait()
+        cancelling = asyncio.create_task(manager.cancel("one"))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.05, cleared.set)
+    assert (await cancelling).state is State.CANCELLED
+    assert (await job_store.get("one")).state is State.CANCELLED
+
+
+async def test_work_that_cancels_itself_fails_and_its_slot_goes_on(serve, work):
+    work.error = Cancelled("the teacher hung up")
+    for id_ in ("one", "two"):
+        work.go[id_].set()
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        job = await ended(manager, "one")
+        assert (job.state, job.error_code) == (State.FAILED, 1)
+        work.error = None
+        await manager.create("two", SPEC)
+        assert (await ended(manager, "two")).state is State.SUCCEEDED
+
+
+async def test_a_slot_outlives_a_database_that_is_away(serve, work, monkeypatch):
+    work.go["one"].set()
+    async with serve(poll_s=0.01) as manager:
+        claim, failures = manager._store.claim, iter(range(3))
+
+        async def failing_claim(*arguments):
+            if next(failures, None) is not None:
+                raise OperationalError("SELECT", {}, OSError("the server closed the connection"))
+            return await claim(*arguments)
+
+        monkeypatch.setattr(manager._store, "claim", failing_claim)
+        await manager.create("one", SPEC)
+        assert (await ended(manager, "one")).state is State.SUCCEEDED
+    assert next(failures, None) is None
 
 
 async def test_a_stop_does_not_undo_a_job_that_has_just_ended(serve, work, job_store, monkeypatch):

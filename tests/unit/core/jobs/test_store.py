@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from w2s.errors import InvalidArgument
 from w2s.jobs import JobStore, Progress, State
+from w2s.jobs.owner import new_owner
+from w2s.jobs.store import Lease
 from w2s.paging import encode_token
+
+OWNER, OTHER = new_owner(), new_owner()
+LONG_S, SHORT_S = 600, 0.05
 
 
 async def test_kinds_share_a_database_and_nothing_else(database):
@@ -42,13 +49,138 @@ async def test_a_token_of_another_list_is_refused(job_store, key):
 
 async def test_an_ended_job_neither_ends_nor_goes_on_again(job_store):
     await job_store.create("one", {}, {}, 10)
-    await job_store.begin("one")
-    job = await job_store.end("one", State.SUCCEEDED, result={"a": 1})
-    assert await job_store.end("one", State.CANCELLED) == job
-    assert await job_store.begin("one") is None
-    await job_store.report("one", Progress("late"))
-    await job_store.requeue("one")
+    await job_store.claim(OWNER, LONG_S)
+    job = await job_store.end("one", OWNER, State.SUCCEEDED, result={"a": 1})
+    assert job.result == {"a": 1}
+    assert await job_store.end("one", OWNER, State.FAILED) is None
+    assert await job_store.cancel("one") == job
+    assert await job_store.claim(OWNER, LONG_S) is None
+    await job_store.report("one", OWNER, Progress("late"))
+    await job_store.release(OWNER)
     assert await job_store.get("one") == job
+
+
+async def test_each_job_is_claimed_once_and_the_oldest_first(job_store, other_store):
+    for number in range(10):
+        await job_store.create(f"job-{number}", {}, {}, 10)
+
+    async def claim_all(store, owner):
+        return [job.id for _ in range(10) if (job := await store.claim(owner, LONG_S))]
+
+    mine, theirs = await asyncio.gather(claim_all(job_store, OWNER), claim_all(other_store, OTHER))
+    assert sorted(mine + theirs) == [f"job-{number}" for number in range(10)]
+    assert (mine, theirs) == (sorted(mine), sorted(theirs))
+
+
+async def test_jobs_that_two_servers_add_at_once_are_all_listed(job_store, other_store):
+    names = [f"job-{number}" for number in range(10)]
+    await asyncio.gather(*(store.create(name, {}, {}, 100) for name in names for store in (job_store, other_store)))
+    first, token = await job_store.page(5, "")
+    second, end = await other_store.page(5, token)
+    assert (sorted(job.id for job in first + second), end) == (names, "")
+
+
+async def test_a_create_that_another_server_forestalls_is_tried_again(job_store, other_store, database, monkeypatch):
+    """SQLite lets nobody in between; PostgreSQL says so when a transaction that read before ends too late."""
+    run, late = database.run, []
+
+    async def forestalled_run(work):
+        if not late:
+            late.append(await other_store.create("one", {}, {}, 10))
+            raise IntegrityError("INSERT", {}, Exception("duplicate key"))
+        return await run(work)
+
+    monkeypatch.setattr(database, "run", forestalled_run)
+    assert await job_store.create("one", {}, {}, 10) == (late[0][0], False)
+
+
+async def test_a_lease_that_is_renewed_keeps_the_job(job_store, other_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, SHORT_S)
+    assert await job_store.renew("one", OWNER, LONG_S) is Lease.HELD
+    await asyncio.sleep(SHORT_S)
+    assert await other_store.claim(OTHER, LONG_S) is None
+
+
+async def test_a_job_whose_lease_has_ended_is_taken_over_and_its_old_owner_changes_nothing(job_store, other_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, SHORT_S)
+    await asyncio.sleep(SHORT_S)
+    job = await other_store.claim(OTHER, LONG_S)
+    assert (job.id, job.attempt) == ("one", 2)
+    await job_store.report("one", OWNER, Progress("late"))
+    await job_store.release(OWNER)
+    assert await job_store.end("one", OWNER, State.SUCCEEDED, result={}) is None
+    assert await job_store.renew("one", OWNER, LONG_S) is Lease.LOST
+    found, events = await job_store.events("one", 0)
+    assert (found, len(events)) == (job, 3)
+    assert (await other_store.end("one", OTHER, State.SUCCEEDED)).state is State.SUCCEEDED
+
+
+async def test_the_job_of_a_dead_owner_is_taken_over_at_once(job_store, dead_owner):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(dead_owner, LONG_S)
+    assert (await job_store.claim(OWNER, LONG_S)).attempt == 2
+
+
+async def test_an_owner_does_not_claim_what_it_still_executes(job_store, other_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, SHORT_S)
+    await asyncio.sleep(SHORT_S)
+    assert await job_store.claim(OWNER, LONG_S, ["one"]) is None
+    assert (await other_store.claim(OTHER, LONG_S, ["two"])).attempt == 2
+
+
+async def test_a_release_gives_back_only_the_owners_jobs(job_store):
+    for id_ in ("one", "two"):
+        await job_store.create(id_, {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    await job_store.claim(OTHER, LONG_S)
+    await job_store.release(OWNER)
+    assert [(await job_store.get(id_)).state for id_ in ("one", "two")] == [State.QUEUED, State.RUNNING]
+    assert (await job_store.claim(OTHER, LONG_S)).id == "one"
+
+
+async def test_a_queued_job_is_cancelled_at_once_and_a_running_one_by_its_owner(job_store, other_store):
+    for id_ in ("running", "queued"):
+        await job_store.create(id_, {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    assert (await other_store.cancel("queued")).state is State.CANCELLED
+    assert (await other_store.cancel("running")).state is State.RUNNING
+    assert await job_store.renew("running", OWNER, LONG_S) is Lease.CANCELLED
+    assert (await job_store.end("running", OWNER, State.CANCELLED)).state is State.CANCELLED
+
+
+async def test_a_cancelled_job_is_not_given_back(job_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    await job_store.cancel("one")
+    await job_store.release(OWNER)
+    assert (await job_store.get("one")).state is State.CANCELLED
+
+
+async def test_a_job_that_was_to_be_cancelled_when_its_lease_ended_is_not_begun_again(job_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, SHORT_S)
+    await job_store.cancel("one")
+    await asyncio.sleep(SHORT_S)
+    job = await job_store.claim(OTHER, LONG_S)
+    assert (job.state, job.attempt) == (State.CANCELLED, 1)
+
+
+async def test_the_job_of_a_dead_owner_is_cancelled_at_once(job_store, dead_owner):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(dead_owner, LONG_S)
+    assert (await job_store.cancel("one")).state is State.CANCELLED
+
+
+async def test_a_failed_job_that_was_to_be_cancelled_may_begin_again(job_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    await job_store.cancel("one")
+    await job_store.end("one", OWNER, State.FAILED, code=13, message="too late")
+    await job_store.create("one", {}, {}, 10)
+    assert (await job_store.claim(OWNER, LONG_S)).state is State.RUNNING
 
 
 async def test_times_are_utc(job_store):
