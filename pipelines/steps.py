@@ -91,11 +91,13 @@ def activate(arm: Json, run: Json) -> Json:
     teacher_id = f"{plan.task.replace('_', '-')}-s{seed}-{run['model']['digest'][7:15]}"
     with connect(Endpoints.from_environment().supervisor) as channel:
         supervisor = supervisor_pb2_grpc.SupervisorServiceStub(channel)
-        request = supervisor_pb2.RegisterTeacherRequest(teacher_id=teacher_id, model=pb.ModelRef(**run["model"]))
+        spec = supervisor_pb2.TeacherSpec(model=supervisor_pb2.ModelBackend(model=pb.ModelRef(**run["model"])))
+        request = supervisor_pb2.RegisterTeacherRequest(teacher_id=teacher_id, spec=spec)
         teacher = supervisor.RegisterTeacher(request, timeout=_CALL_TIMEOUT_S)
-        activation = supervisor.ActivateTeacher(
-            supervisor_pb2.ActivateTeacherRequest(name=teacher.name), timeout=_CALL_TIMEOUT_S
-        )
+        # The teacher before may have been another task's.
+        gate = supervisor_pb2.ValidationGate(allow_other_labels=True)
+        swap = supervisor_pb2.ActivateTeacherRequest(name=teacher.name, gate=gate)
+        activation = supervisor.ActivateTeacher(swap, timeout=_CALL_TIMEOUT_S)
         follow(supervisor.WatchActivation, supervisor_pb2.WatchActivationRequest(name=activation.name))
     print(f"{teacher.name} is active", flush=True)
     return {"name": teacher.name, "digest": teacher.version.digest, "revision": teacher.version.revision}

@@ -107,9 +107,14 @@ class Client:
         """A run of the trainer's, ended."""
         return self.ended(self.CreateRun(run=trainer_pb2.Run(spec=spec), request_id=request_id))
 
-    def activate(self, teacher):
+    def register(self, teacher_id, model):
+        """A teacher that runs a model the trainer made."""
+        spec = supervisor_pb2.TeacherSpec(model=supervisor_pb2.ModelBackend(model=model))
+        return self.RegisterTeacher(teacher_id=teacher_id, spec=spec)
+
+    def activate(self, teacher, **fields):
         """An activation of the supervisor's, ended."""
-        return self.ended(self.ActivateTeacher(name=teacher.name))
+        return self.ended(self.ActivateTeacher(name=teacher.name, **fields))
 
     def evaluate(self, request_id="", **spec):
         """An evaluation of the evaluator's, ended."""
@@ -228,9 +233,7 @@ def teachers(trainer, supervisor, run_spec, weak):
     """Two teachers that judge alike texts differently."""
     other = trainer.train(run_spec(epochs=20), "other")
     runs = {"a": weak, "b": other}
-    return SimpleNamespace(
-        **{id_: supervisor.RegisterTeacher(teacher_id=id_, model=run.result.model) for id_, run in runs.items()}
-    )
+    return SimpleNamespace(**{id_: supervisor.register(id_, run.result.model) for id_, run in runs.items()})
 
 
 @pytest.fixture
@@ -286,7 +289,9 @@ class Server:
         announcement.unlink(missing_ok=True)
         command = [sys.executable, "-m", f"w2s_{self.name}", "--port=0", "--metrics-port=0", "--exit-with-parent"]
         command += [f"--artifact-root={self.artifact_root}", f"--database-url=sqlite:///{self.folder}/state.db"]
-        command += [f"--cache-folder={self.folder}/cache", f"--announce={announcement}", *flags]
+        command += [f"--cache-folder={self.folder}/cache", f"--announce={announcement}"]
+        command += ["--http-port=0"] if self.name == "supervisor" else []
+        command += flags
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, start_new_session=True)
         wait_until(lambda: announcement.exists() or self.process.poll() is not None)

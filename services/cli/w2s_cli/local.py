@@ -116,6 +116,8 @@ class LocalServices:
         if name == "evaluator":
             variables["W2S_SUPERVISOR_ADDRESS"] = self._await("supervisor").grpc
         command = [sys.executable, "-m", f"w2s_{name}", "--port=0", "--metrics-port=0", "--reflection"]
+        if name == "supervisor":
+            command.append("--http-port=0")
         command += ["--exit-with-parent", f"--announce={self._announcement(name)}"]
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter

@@ -31,8 +31,9 @@ class EvaluatorApp:
     def register(self, server: grpc.aio.Server) -> None:
         evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(EvaluatorServicer(self._evaluator), server)
 
-    async def start(self, health: Health) -> None:
+    async def start(self, health: Health) -> dict[str, str]:
         await self._evaluator.start()
+        return {}
 
     async def stop(self) -> None:
         await self._evaluator.stop()

@@ -1,141 +1,271 @@
-"""The teachers in memory: loaded beside one another, flipped by one reference."""
+"""The teachers in memory: loaded beside one another, counted while in use, flipped by one reference."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from w2s.artifacts import ArtifactStore
-from w2s.artifacts.tables import softmax
-from w2s.errors import FailedPrecondition, ResourceExhausted
-from w2s.models.checkpoint import load
-from w2s.models.predict import Predictor
-from w2s.models.runtime import pick_device
-from w2s.models.spec import Encoding
-from w2s_supervisor.metrics import SupervisorMetrics
-from w2s_supervisor.settings import SupervisorSettings
+from w2s.errors import FailedPrecondition, W2SError
+from w2s.models.inputs import Completion, Row, Sampling
+from w2s_supervisor.backends.protocol import Ability, Backend, Lane
 from w2s_supervisor.teachers import Teacher
+
+log = logging.getLogger(__name__)
+
+# What a model takes beside its weights, as a share of them.
+_HEADROOM = 1.2
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A teacher in memory. A call holds on to the one it began with, and with it its memory."""
+class Prepared:
+    """Weights that are here and verified.
 
-    teacher: Teacher
-    predictor: Predictor
+    Attributes:
+        path: Where they are; None for a teacher elsewhere.
+        size: Bytes that they take in memory.
+    """
 
-    @property
-    def needs_pairs(self) -> bool:
-        """Whether every example must have a second text."""
-        return bool(self.predictor.checkpoint.model.config.encoding == Encoding.PAIR)
+    path: Path | None = None
+    size: int = 0
+
+
+class Loader(Protocol):
+    """Makes backends."""
+
+    async def prepare(self, teacher: Teacher) -> Prepared:
+        """Fetches and verifies a teacher's weights."""
+
+    async def open(self, teacher: Teacher, prepared: Prepared) -> Backend:
+        """Loads a teacher."""
+
+
+class Slot:
+    """A teacher in memory, and how many calls use it."""
+
+    def __init__(self, teacher: Teacher, backend: Backend, size: int) -> None:
+        self.teacher = teacher
+        self.backend = backend
+        self.size = size
+        self.uses = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def take(self) -> None:
+        """Counts a use."""
+        self.uses += 1
+        self._idle.clear()
+
+    def release(self) -> None:
+        """Ends a use."""
+        self.uses -= 1
+        if not self.uses:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Returns once nothing uses it."""
+        await self._idle.wait()
 
 
 class TeacherPool:
-    """Loads teachers, and asks them in one thread of their own.
+    """Holds teachers in memory.
 
-    Loading has its own thread, so that the active teacher answers meanwhile.
+    A call takes the slot it begins with and keeps it to its end, so a flip never touches it.
+
+    Args:
+        loader: Makes backends.
+        max_loaded: Teachers kept, the active and the previous one included; more may be in use.
+        free_bytes: Memory left for teachers, given what the loaded ones take.
     """
 
-    def __init__(self, store: ArtifactStore, settings: SupervisorSettings, metrics: SupervisorMetrics) -> None:
-        self._store = store
-        self._settings = settings
-        self._metrics = metrics
-        self._device = pick_device(settings.device)
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._waiting = 0
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self.active: Loaded | None = None
+    def __init__(self, loader: Loader, max_loaded: int, free_bytes: Callable[[int], int]) -> None:
+        self._loader = loader
+        self._max_loaded = max_loaded
+        self._free_bytes = free_bytes
+        self._slots: OrderedDict[tuple[str, str], Slot] = OrderedDict()
+        # Ensembles have a lock of their own: loading one loads its members.
+        self._locks = {False: asyncio.Lock(), True: asyncio.Lock()}
+        self._open = asyncio.Event()
+        self._open.set()
+        self._freeing: set[asyncio.Task[None]] = set()
+        self.active: Slot | None = None
+        self.previous_id = ""
 
-    async def get(self, teacher: Teacher) -> Loaded:
-        """A teacher in memory, loaded and verified first where it is not.
+    def loaded(self, teacher: Teacher) -> Slot | None:
+        """A teacher's slot, when it is in memory."""
+        return self._slots.get(_key(teacher))
 
-        Raises:
-            NotFound, FailedPrecondition, DataLoss: Its artifact is gone, another, or damaged.
-        """
-        async with self._locks.setdefault(teacher.id, asyncio.Lock()):
-            loaded = self._loaded.get(teacher.id)
-            if loaded is None:
-                loaded = await asyncio.get_running_loop().run_in_executor(self._loader, self._load, teacher)
-                self._loaded[teacher.id] = loaded
-                self._evict()
-            self._loaded.move_to_end(teacher.id)
-            return loaded
+    @property
+    def loaded_ids(self) -> list[str]:
+        """The ids of the teachers in memory."""
+        return [id_ for id_, _ in self._slots]
 
-    def is_loaded(self, teacher: Teacher) -> bool:
-        """Whether the teacher is in memory."""
-        return teacher.id in self._loaded
-
-    def activate(self, loaded: Loaded) -> None:
-        """Makes a teacher answer the calls that name none, from the next call on."""
-        self.active = loaded
-        self._metrics.activated(loaded.teacher)
-
-    async def warm(self, loaded: Loaded) -> None:
-        """Has a teacher answer once, and checks what it says.
+    @asynccontextmanager
+    async def use(self, teacher: Teacher | None) -> AsyncIterator[Slot]:
+        """A teacher for the length of one call; None for the active one.
 
         Raises:
-            FailedPrecondition: Its probabilities are not finite, or not of its classes.
+            FailedPrecondition: None is active, or it does not fit into memory.
+            W2SError: It cannot be loaded.
         """
-        pairs = ["A second text."] if loaded.needs_pairs else None
-        probabilities = await self._run(loaded, ["A text to warm up with."], pairs)
-        if probabilities.shape != (1, len(loaded.teacher.label_names)) or not np.isfinite(probabilities).all():
-            raise FailedPrecondition(f"{loaded.teacher.name} gives {probabilities.tolist()} for a warm-up text")
-
-    async def label(
-        self, loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None, *, bounded: bool
-    ) -> NDArray[np.float32]:
-        """Class probabilities, shape [N, C].
-
-        Args:
-            loaded: The teacher.
-            texts: First texts, length N >= 1.
-            pairs: Second texts, or None.
-            bounded: Refuse when too many calls wait; a job's own calls do not count.
-
-        Raises:
-            ResourceExhausted: `max_waiting` calls wait already.
-        """
-        if bounded and self._waiting >= self._settings.max_waiting:
-            raise ResourceExhausted(f"{self._waiting} calls wait for the model, which is the limit")
-        self._waiting += bounded
-        self._metrics.waiting.set(self._waiting)
+        await self._open.wait()
+        slot = self.active if teacher is None else await self.load(teacher)
+        if slot is None:
+            raise FailedPrecondition("no teacher is active; activate one, or name one in `teacher`")
+        # Nothing is awaited between finding the slot and taking it, so it cannot be freed in between.
+        slot.take()
         try:
-            probabilities = await self._run(loaded, texts, pairs)
+            yield slot
         finally:
-            self._waiting -= bounded
-            self._metrics.waiting.set(self._waiting)
-        self._metrics.labelled(loaded.teacher, probabilities)
-        return probabilities
+            slot.release()
 
-    def close(self) -> None:
-        """Waits for the work in hand and ends the threads."""
-        self._loader.shutdown(cancel_futures=True)
-        self._model.shutdown(cancel_futures=True)
+    async def load(self, teacher: Teacher) -> Slot:
+        """A teacher in memory, verified, loaded and warmed first where it is not.
 
-    async def _run(self, loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None) -> NDArray[np.float32]:
-        def work() -> NDArray[np.float32]:
-            return softmax(loaded.predictor.logits(texts, pairs))
+        Raises:
+            FailedPrecondition: It does not fit beside what must stay.
+            W2SError: It cannot be loaded, or gives answers that are none.
+        """
+        slot = self.loaded(teacher)
+        if slot is None:
+            async with self._locks[teacher.spec.ensemble is not None]:
+                slot = self.loaded(teacher) or await self._load(teacher)
+        self._slots.move_to_end(_key(teacher))
+        return slot
 
-        return await asyncio.get_running_loop().run_in_executor(self._model, work)
+    def flip(self, slot: Slot, previous_id: str) -> None:
+        """Makes a slot the one that answers calls that name no teacher, from the next call on."""
+        self.active = slot
+        self.previous_id = previous_id
 
-    def _load(self, teacher: Teacher) -> Loaded:
-        artifact = self._store.read(teacher.uri, teacher.digest)
-        checkpoint = load(artifact.path)
-        checkpoint.to(self._device)
-        return Loaded(teacher, Predictor(checkpoint, token_budget=self._settings.token_budget))
+    async def unload(self, teacher: Teacher) -> None:
+        """Frees a teacher once nothing uses it; nothing happens when it is not in memory.
 
-    def _evict(self) -> None:
-        """Forgets the teachers used longest ago, never the active one."""
-        active = self.active.teacher.id if self.active else None
-        for id_ in [id_ for id_ in self._loaded if id_ != active]:
-            if len(self._loaded) <= self._settings.max_loaded:
+        Raises:
+            FailedPrecondition: It is the active one.
+        """
+        slot = self.loaded(teacher)
+        if slot is None:
+            return
+        if slot is self.active:
+            raise FailedPrecondition(f"{teacher.name} is active; activate another first")
+        # Out of the table first: new calls load it anew rather than wait for this one's end.
+        del self._slots[_key(teacher)]
+        freeing = asyncio.create_task(_free(slot))
+        self._freeing.add(freeing)
+        freeing.add_done_callback(self._freeing.discard)
+        await asyncio.shield(freeing)
+
+    @asynccontextmanager
+    async def closed(self) -> AsyncIterator[None]:
+        """Has calls that have not begun wait until the block ends."""
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
+
+    async def drop_active(self) -> None:
+        """Frees the active teacher once its calls have ended. Use inside `closed`."""
+        slot = self.active
+        if slot is not None:
+            await slot.idle()
+            self.active = None
+            await self.unload(slot.teacher)
+
+    async def trim(self) -> None:
+        """Frees the teachers used longest ago until no more are kept than may be."""
+        for slot in self._evictable():
+            if len(self._slots) <= self._max_loaded:
                 return
-            del self._loaded[id_]
+            await self.unload(slot.teacher)
+
+    async def close(self) -> None:
+        """Frees every teacher."""
+        self.active = None
+        # An ensemble lets go of its members first.
+        for slot in sorted(self._slots.values(), key=lambda slot: slot.teacher.spec.ensemble is None):
+            await self.unload(slot.teacher)
+
+    async def _load(self, teacher: Teacher) -> Slot:
+        prepared = await self._loader.prepare(teacher)
+        await self._make_room(teacher, prepared.size)
+        slot = Slot(teacher, await self._loader.open(teacher, prepared), prepared.size)
+        try:
+            await warm_up(slot)
+        except BaseException:
+            await slot.backend.close()
+            raise
+        self._slots[_key(teacher)] = slot
+        # Held while older ones go, so that it is not among them.
+        slot.take()
+        try:
+            await self.trim()
+        finally:
+            slot.release()
+        return slot
+
+    async def _make_room(self, teacher: Teacher, size: int) -> None:
+        if not size:
+            return
+        needed = int(size * _HEADROOM)
+        for slot in self._evictable():
+            if self._left() >= needed:
+                return
+            if slot.size:
+                await self.unload(slot.teacher)
+        if self._left() < needed:
+            raise FailedPrecondition(
+                f"{teacher.name} needs {needed >> 20} MiB and {self._left() >> 20} MiB are free: activate it with "
+                "SWAP_MODE_DRAIN_FIRST, or raise memory_mib"
+            )
+
+    def _left(self) -> int:
+        return self._free_bytes(sum(slot.size for slot in self._slots.values()))
+
+    def _evictable(self) -> list[Slot]:
+        """Slots that nothing uses, those used longest ago first and the previous teacher last."""
+        idle = [slot for slot in self._slots.values() if not slot.uses and slot is not self.active]
+        return sorted(idle, key=lambda slot: slot.teacher.id == self.previous_id)
+
+
+def _key(teacher: Teacher) -> tuple[str, str]:
+    # An id that was registered anew may stand for another model.
+    return teacher.id, teacher.digest
+
+
+async def _free(slot: Slot) -> None:
+    await slot.idle()
+    await slot.backend.close()
+    log.info("teacher freed", extra={"teacher": slot.teacher.name, "digest": slot.teacher.digest})
+
+
+async def warm_up(slot: Slot) -> None:
+    """Has a teacher answer once in each way it can, and checks what it says.
+
+    Raises:
+        FailedPrecondition: An answer is not finite, or not of the teacher's classes.
+        W2SError: It does not answer.
+    """
+    teacher, backend = slot.teacher, slot.backend
+    if Ability.LABEL in teacher.abilities:
+        row = Row("A text to warm up with.", "A second text." if backend.needs_pairs else "")
+        (label,) = await backend.label([row], Lane.BULK)
+        if isinstance(label, W2SError):
+            raise FailedPrecondition(f"{teacher.name} cannot label a warm-up text: {label.message}")
+        if label.probabilities.shape != (len(teacher.label_names),):
+            found = len(label.probabilities)
+            raise FailedPrecondition(f"{teacher.name} gives {found} classes, not {len(teacher.label_names)}")
+    elif Ability.SCORE in teacher.abilities:
+        (score,) = await backend.score([Completion("A prompt to warm up with.", " And its completion.")], Lane.BULK)
+        if isinstance(score, W2SError):
+            raise FailedPrecondition(f"{teacher.name} cannot score a warm-up text: {score.message}")
+    elif Ability.GENERATE in teacher.abilities:
+        async with aclosing(backend.generate(Sampling("A prompt to warm up with.", max_new_tokens=1))) as pieces:
+            async for _ in pieces:
+                pass

@@ -1,176 +1,216 @@
-"""What the supervisor does, without gRPC: teachers, swaps and labels."""
+"""What the supervisor does, without gRPC: its parts, wired together."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+from collections.abc import Awaitable, Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, MODEL_SCHEMA, expect_schema
-from w2s.artifacts.tables import Dataset, parent, read_dataset, write_labels
+from w2s.artifacts import ArtifactStore
 from w2s.artifacts.uris import check_key
 from w2s.database import Database
-from w2s.errors import FailedPrecondition, InvalidArgument, W2SError
-from w2s.jobs import Job, JobManager, JobStore, Progress, Report
+from w2s.errors import FailedPrecondition, InvalidArgument, NotFound
+from w2s.jobs import Job, JobManager, JobStore, State
+from w2s.models.runtime import pick_device
+from w2s.models.sources import ModelSources
+from w2s_supervisor.backends.ensemble import EnsembleOpener
+from w2s_supervisor.backends.inference import InferenceOpener
+from w2s_supervisor.backends.model import ModelOpener
+from w2s_supervisor.backends.openers import Openers
+from w2s_supervisor.backends.protocol import Ability, Identity
+from w2s_supervisor.backends.text_generation import TextGenerationOpener
+from w2s_supervisor.desk import Desk, Target
+from w2s_supervisor.endpoints import Endpoints
+from w2s_supervisor.labeling import Labeler, LabelingSpec
+from w2s_supervisor.memory import free_bytes
 from w2s_supervisor.metrics import SupervisorMetrics
-from w2s_supervisor.pool import Loaded, TeacherPool
+from w2s_supervisor.pool import Slot, TeacherPool
+from w2s_supervisor.replicas import Follower, ReplicaBoard
 from w2s_supervisor.settings import SupervisorSettings
+from w2s_supervisor.spec import TeacherSpec
+from w2s_supervisor.swap import Swaps, SwapSpec
 from w2s_supervisor.teachers import Teacher, TeacherRegistry
+from w2s_supervisor.threads import Threads
 
-log = logging.getLogger(__name__)
-
-# Rows a labelling job takes to the model at once: calls get their turn in between.
-_CHUNK = 256
+# Names the active teacher in the Open Inference Protocol.
+RESERVED_ID = "active"
 
 
 class Supervisor:
-    """Holds teachers, swaps the active one live, and labels."""
+    """Holds teachers, swaps the active one live, and answers questions.
+
+    Args:
+        database: Where teachers and jobs are.
+        store: Where models and datasets are and labels go.
+        settings: The settings.
+        metrics: The metrics.
+    """
 
     def __init__(
         self, database: Database, store: ArtifactStore, settings: SupervisorSettings, metrics: SupervisorMetrics
     ) -> None:
         self._store = store
-        self._settings = settings
-        self.teachers = TeacherRegistry(database)
-        self.pool = TeacherPool(store, settings, metrics)
+        self._metrics = metrics
+        self._threads = Threads()
+        self._device = pick_device(settings.device)
+        self._memory = settings.memory_mib << 20
+        self._on_ready: Callable[[bool], Awaitable[None]] = _nothing
+        self.registry = TeacherRegistry(database)
+        self.board = ReplicaBoard(database)
+        self._openers = self._make_openers(settings)
+        self.pool = TeacherPool(self._openers, settings.max_loaded, self._free_bytes)
+        self.desk = Desk(self.registry, self.pool, metrics)
+        swaps = Swaps(
+            self.registry,
+            self.pool,
+            store,
+            drain_s=settings.swap_drain_s,
+            keep_previous=settings.keep_previous,
+            on_active=self._activated,
+        )
+        self.follower = Follower(self.registry, self.board, self.pool, swaps, settings.replica, settings.follow_s)
         # One at a time: two swaps at once would race for the same reference.
         self.activations = JobManager(
-            JobStore(database, "activations"), self._activate, slots=1, on_end=metrics.job_ended
+            JobStore(database, "activations"), swaps.activate, slots=1, on_end=metrics.job_ended
         )
+        self._labeler = Labeler(store, self.desk, settings.chunk_rows)
+        self._labeling = JobStore(database, "labelingJobs")
         self.labeling = JobManager(
-            JobStore(database, "labelingJobs"),
-            self._label_dataset,
-            slots=settings.label_slots,
-            on_end=metrics.job_ended,
+            self._labeling, self._labeler.label, slots=settings.label_slots, on_end=self._job_ended
         )
+        self._background: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Brings the active teacher back, then takes jobs up again."""
-        id_ = await self.teachers.active_id()
-        if id_ is not None:
-            try:
-                self.pool.activate(await self.pool.get(await self.teachers.get(id_)))
-            except W2SError as error:
-                # Serving without it lets an operator activate another.
-                log.error("the active teacher cannot be loaded", extra={"teacher": id_, "reason": error.message})
+    async def start(self, on_ready: Callable[[bool], Awaitable[None]]) -> None:
+        """Brings the active teacher back, then takes jobs up again.
+
+        Args:
+            on_ready: Told whether a teacher is active, whenever that changes.
+        """
+        self._on_ready = on_ready
+        await self.follower.start()
         await self.activations.start()
         await self.labeling.start()
 
     async def stop(self) -> None:
-        """Puts jobs away and ends the model threads."""
+        """Puts jobs away, frees the teachers and ends the threads."""
         await self.activations.stop()
         await self.labeling.stop()
-        await asyncio.to_thread(self.pool.close)
+        await self.follower.stop()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.pool.close()
+        await asyncio.to_thread(self._threads.close)
 
-    async def register(self, id_: str, model: ArtifactRef) -> Teacher:
-        """Registers a model artifact as a teacher.
+    async def register(self, id_: str, spec: TeacherSpec) -> Teacher:
+        """Registers a teacher.
 
         Raises:
-            InvalidArgument: The id is malformed, or the artifact is no classifier.
-            AlreadyExists: The id belongs to a teacher with another model.
-            NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.manifest`.
+            InvalidArgument: The id is malformed or taken, or the spec names what is not allowed.
+            AlreadyExists: The id belongs to another teacher.
+            NotFound, FailedPrecondition, DataLoss, Unavailable, DeadlineExceeded: As `Opener.identify`.
         """
-        check_key(id_, "teacher_id")
-        manifest = await asyncio.to_thread(expect_schema, self._store, model, MODEL_SCHEMA, "model")
-        return await self.teachers.register(
-            id_, model.uri, manifest.digest, manifest.key, list(manifest.config["label_names"])
+        if check_key(id_, "teacher_id") == RESERVED_ID:
+            raise InvalidArgument("teacher_id", f"{RESERVED_ID} names whichever teacher is active; use another")
+        return await self.registry.register(id_, spec, await self._openers.identify(spec))
+
+    async def unregister(self, id_: str) -> None:
+        """Forgets a teacher; its memory is freed once no call uses it.
+
+        Raises:
+            NotFound: There is none of that id.
+            FailedPrecondition: It is active, a member of an ensemble, or has a labelling job under way.
+        """
+        teacher = await self.registry.get(id_)
+        for job in await self._labeling.unfinished():
+            if job.extra["teacher"][0] == teacher.name:
+                raise FailedPrecondition(f"labelingJobs/{job.id} needs {teacher.name}; cancel it or let it end")
+        await self.registry.unregister(id_)
+        self._metrics.forget(teacher)
+        self._later(self._unload(teacher))
+
+    async def activate(self, request_id: str, spec: SwapSpec) -> Job:
+        """Queues an activation, or a rollback where the spec names no teacher.
+
+        Raises:
+            NotFound: There is no such teacher.
+            FailedPrecondition: There is no teacher to go back to.
+            InvalidArgument, AlreadyExists, ResourceExhausted: As `JobManager.create`.
+        """
+        found = await _find(self.activations, request_id)
+        if found is not None:
+            return await self.activations.create(request_id, spec.model_dump(mode="json"), found.extra)
+        id_ = spec.teacher or (await self.registry.desired()).previous_id
+        if not id_:
+            raise FailedPrecondition("no teacher was active before the present one")
+        teacher = await self.registry.get(id_)
+        return await self.activations.create(request_id, spec.model_dump(mode="json"), {"teacher": teacher.id})
+
+    async def label_dataset(self, request_id: str, spec: LabelingSpec, target: Target) -> Job:
+        """Queues a labelling job, pinned to the teacher that is meant now.
+
+        Raises:
+            NotFound, FailedPrecondition, InvalidArgument, DataLoss: As `Desk.teacher` and `Labeler.plan`.
+            AlreadyExists, ResourceExhausted: As `JobManager.create`.
+        """
+        found = await _find(self.labeling, request_id)
+        if found is not None:
+            return await self.labeling.create(request_id, spec.model_dump(mode="json"), found.extra)
+        teacher = await self.desk.teacher(target)
+        if Ability.LABEL not in teacher.abilities:
+            raise FailedPrecondition(f"{teacher.name} cannot label")
+        pinned = await self._labeler.plan(spec, teacher)
+        return await self.labeling.create(request_id, spec.model_dump(mode="json"), pinned)
+
+    def _make_openers(self, settings: SupervisorSettings) -> Openers:
+        sources = ModelSources(self._store, settings.model_roots, allow_hub=settings.allow_hub)
+        endpoints = Endpoints(settings.endpoints, settings.credentials_folder)
+        return Openers(
+            ModelOpener(sources, self._threads, self._device, settings, self._metrics),
+            TextGenerationOpener(endpoints, self._metrics.backend_error),
+            EnsembleOpener(self._identity, self._hold),
+            InferenceOpener(endpoints, self._metrics.backend_error),
         )
 
-    async def pick(self, teacher_id: str, required_digest: str) -> Teacher:
-        """The teacher that a call means: the named one, or the active one.
+    async def _identity(self, id_: str) -> Identity:
+        return (await self.registry.get(id_)).identity
 
-        Raises:
-            NotFound: There is none of that name.
-            FailedPrecondition: None is active, or its digest is another than required.
-        """
-        if teacher_id:
-            teacher = await self.teachers.get(teacher_id)
-        elif self.pool.active:
-            teacher = self.pool.active.teacher
-        else:
-            raise FailedPrecondition("no teacher is active; activate one, or name one in `teacher`")
-        if required_digest and teacher.digest != required_digest:
-            raise FailedPrecondition(f"{teacher.name} has digest {teacher.digest}, not {required_digest}")
-        return teacher
+    async def _hold(self, id_: str) -> Slot:
+        slot = await self.pool.load(await self.registry.get(id_))
+        slot.take()
+        return slot
 
-    async def label(self, teacher: Teacher, texts: Sequence[str], pairs: Sequence[str]) -> NDArray[np.float32]:
-        """Class probabilities of a few examples, shape [N, C].
+    def _free_bytes(self, taken: int) -> int:
+        return self._memory - taken if self._memory else free_bytes(self._device)
 
-        Args:
-            teacher: Who answers, from `pick`.
-            texts: First texts, length N.
-            pairs: Second texts, each empty for a single-text teacher.
+    async def _activated(self, teacher: Teacher | None) -> None:
+        self._metrics.activated(teacher)
+        await self._on_ready(teacher is not None)
 
-        Raises:
-            InvalidArgument: There are too many, or a pair is missing.
-            ResourceExhausted: Too many calls wait.
-        """
-        if len(texts) > self._settings.max_examples:
-            raise InvalidArgument("examples", f"at most {self._settings.max_examples} a call, got {len(texts)}")
-        loaded = await self.pool.get(teacher)
-        for index, pair in enumerate(pairs):
-            if loaded.needs_pairs and not pair:
-                raise InvalidArgument(f"examples[{index}].text_pair", f"is required: {teacher.name} judges pairs")
-        return await self.pool.label(loaded, texts, pairs if any(pairs) else None, bounded=True)
+    async def _unload(self, teacher: Teacher) -> None:
+        # Where this replica lags behind, its follower frees it with the next swap.
+        with contextlib.suppress(FailedPrecondition):
+            await self.pool.unload(teacher)
 
-    async def check_dataset(self, dataset: ArtifactRef, teacher: Teacher) -> None:
-        """Checks that a dataset exists and has the teacher's classes.
+    def _job_ended(self, job: Job) -> None:
+        self._metrics.job_ended(job)
+        if job.state is State.CANCELLED:
+            workspace = self._store.workspace("labels", job.id)
+            self._later(asyncio.to_thread(workspace.clear))
 
-        Raises:
-            InvalidArgument: It is no dataset, or has other classes.
-            NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.manifest`.
-        """
-        manifest = await asyncio.to_thread(expect_schema, self._store, dataset, EXAMPLES_SCHEMA, "dataset")
-        names = manifest.config["label_names"]
-        if names != teacher.label_names:
-            raise InvalidArgument("dataset.uri", f"has classes {names}, and {teacher.name} {teacher.label_names}")
+    def _later(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
-    async def _activate(self, job: Job, report: Report) -> dict[str, Any]:
-        teacher = await self.teachers.get(job.spec["teacher"])
-        report(Progress("load", 0, 3))
-        loaded = await self.pool.get(teacher)
-        report(Progress("warm", 1, 3))
-        await self.pool.warm(loaded)
-        report(Progress("flip", 2, 3))
-        await self.teachers.set_active(teacher.id)
-        self.pool.activate(loaded)
-        log.info("teacher activated", extra={"teacher": teacher.name, "digest": teacher.digest})
-        return {}
 
-    async def _label_dataset(self, job: Job, report: Report) -> dict[str, Any]:
-        found = await asyncio.to_thread(self._store.find, "labels", job.id)
-        if found is None:
-            teacher = await self.teachers.get(job.extra["teacher"])
-            dataset = await asyncio.to_thread(
-                read_dataset, self._store, ArtifactRef.model_validate(job.spec["dataset"])
-            )
-            probabilities = await self._label_rows(await self.pool.get(teacher), dataset, report)
-            found = await asyncio.to_thread(self._write_labels, job.id, dataset, probabilities, teacher)
-        return found.model_dump()
+async def _nothing(ready: bool) -> None:
+    """Tells nobody."""
 
-    async def _label_rows(self, loaded: Loaded, dataset: Dataset, report: Report) -> NDArray[np.float32]:
-        if loaded.needs_pairs and dataset.pairs is None:
-            raise InvalidArgument("dataset", f"has single texts, and {loaded.teacher.name} judges pairs")
-        chunks = []
-        for start in range(0, len(dataset), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            report(Progress("label", start, len(dataset)))
-            pairs = dataset.pairs[rows] if dataset.pairs else None
-            chunks.append(await self.pool.label(loaded, dataset.texts[rows], pairs, bounded=False))
-        report(Progress("label", len(dataset), len(dataset)))
-        return np.concatenate(chunks)
 
-    def _write_labels(
-        self, key: str, dataset: Dataset, probabilities: NDArray[np.float32], teacher: Teacher
-    ) -> ArtifactRef:
-        config = {"teacher": dict(zip(("teacher", "revision", "digest"), teacher.version, strict=True))}
-        parents = [parent("dataset", dataset), Parent(role="teacher", uri=teacher.uri, digest=teacher.digest)]
-        with self._store.write("labels", key, data_schema=LABELS_SCHEMA, config=config, parents=parents) as draft:
-            write_labels(draft.path, dataset.ids, probabilities, teacher.version)
-        assert draft.ref is not None
-        return draft.ref
+async def _find(jobs: JobManager, request_id: str) -> Job | None:
+    """The job that an earlier call with that request id made; what it was pinned to still holds."""
+    if not request_id:
+        return None
+    try:
+        return await jobs.get(check_key(request_id, "request_id"))
+    except NotFound:
+        return None

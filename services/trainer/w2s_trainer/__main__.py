@@ -38,8 +38,9 @@ class TrainerApp:
     def register(self, server: grpc.aio.Server) -> None:
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(self._runs, self._sources), server)
 
-    async def start(self, health: Health) -> None:
+    async def start(self, health: Health) -> dict[str, str]:
         await self._runs.start()
+        return {}
 
     async def stop(self) -> None:
         await self._runs.stop()

@@ -38,7 +38,7 @@ def label_examples(
         Probabilities, shape [N, C], and the teacher that made them.
 
     Raises:
-        FailedPrecondition: The teacher is not there, or was swapped for another.
+        FailedPrecondition: The teacher is not there, was swapped for another, or cannot label one of them.
         Unavailable: The supervisor cannot be reached.
         W2SError: The supervisor refuses for another reason.
     """
@@ -54,6 +54,9 @@ def label_examples(
             except grpc.RpcError as error:
                 raise _translated(error) from error
             version, teacher = response.teacher, response.teacher.teacher
+            failed = [label for label in response.labels if label.HasField("error")]
+            if failed:
+                raise FailedPrecondition(f"{teacher} cannot label {failed[0].id}: {failed[0].error.message}")
             rows += [list(label.probabilities) for label in response.labels]
             tick(len(rows), len(examples))
     return np.array(rows, dtype=np.float32), version

@@ -136,6 +136,12 @@ class JobStore:
         """The job of that id; NotFound when there is none."""
         return await self._database.run(lambda session: _job(self._row(session, id_)))
 
+    async def unfinished(self) -> list[Job]:
+        """The jobs that have not ended, oldest first."""
+        going = (State.QUEUED, State.RUNNING)
+        query = select(_JobRow).where(_JobRow.kind == self.kind, _JobRow.state.in_(going)).order_by(_JobRow.number)
+        return await self._database.run(lambda session: [_job(row) for row in session.scalars(query)])
+
     async def page(self, size: int, token: str) -> tuple[list[Job], str]:
         """A page of jobs, newest first, and the token of the next page.
 

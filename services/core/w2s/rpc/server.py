@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 from wsgiref.simple_server import WSGIServer
@@ -52,11 +52,14 @@ class Service(Protocol):
     def register(self, server: grpc.aio.Server) -> None:
         """Adds its servicers to the server."""
 
-    async def start(self, health: Health) -> None:
+    async def start(self, health: Health) -> Mapping[str, str]:
         """Makes it ready; health says SERVING of its own name once this returns.
 
         Args:
             health: Where it says how its further names are, now and while it serves.
+
+        Returns:
+            Further addresses that it listens on, `host:port` by name.
         """
 
     async def stop(self) -> None:
@@ -102,11 +105,12 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
         threading.Thread(target=_await_parent, args=(loop, stopping), daemon=True).start()
     server, health, port = _build(service, settings, registry)
     metrics = _start_metrics(settings, registry)
-    await service.start(health)
+    further = await service.start(health)
     for name in ("", service.names[0]):
         await health.set(name, True)
     await server.start()
-    _announce(settings, {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"})
+    own = {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"}
+    _announce(settings, {**own, **further})
     try:
         await stopping.wait()
     finally:

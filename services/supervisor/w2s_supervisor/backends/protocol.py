@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
@@ -99,12 +99,15 @@ class Identity:
         digest: `sha256:` and 64 hex digits over all that decides its answers.
         label_names: Its classes; empty when it cannot label.
         abilities: What it can be asked.
+        source_digest: `sha256:` and 64 hex digits over the model's files alone; empty for a
+            teacher that is not in this process.
     """
 
     revision: str
     digest: str
     label_names: tuple[str, ...]
     abilities: frozenset[Ability]
+    source_digest: str = ""
 
 
 class Backend:
@@ -139,8 +142,8 @@ class Backend:
         scores = await self.score([completion for pair in pairs for completion in pair], lane)
         return [prefer(a, b, length_normalized) for a, b in zip(scores[::2], scores[1::2], strict=True)]
 
-    def generate(self, sampling: Sampling) -> AsyncIterator[Piece]:
-        """Continues a prompt, piece by piece; errors as `label`."""
+    def generate(self, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """Continues a prompt, piece by piece; errors as `label`. Closing it ends the work."""
         raise FailedPrecondition("this teacher cannot generate")
 
     async def close(self) -> None:

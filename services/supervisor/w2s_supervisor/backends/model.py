@@ -1,0 +1,235 @@
+"""Teachers that transformers runs in this process."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from w2s.artifacts.tables import softmax
+from w2s.errors import Internal, InvalidArgument, W2SError
+from w2s.models.engine import Engine, Item
+from w2s.models.inputs import Completion, Piece, Row, Sampling
+from w2s.models.loading import load_engine
+from w2s.models.sources import ModelSources, Pinned
+from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading, RewardReading
+from w2s.models.tokens import token_batches
+from w2s.models.vetting import weight_bytes
+from w2s_supervisor.backends.protocol import Ability, Backend, Identity, Labelled, Lane, Scored
+from w2s_supervisor.batching import Batcher, Result
+from w2s_supervisor.metrics import SupervisorMetrics
+from w2s_supervisor.pool import Prepared
+from w2s_supervisor.settings import SupervisorSettings
+from w2s_supervisor.spec import ModelBackend
+from w2s_supervisor.threads import Threads
+
+_LABELS = frozenset({Ability.LABEL})
+_SCORES = frozenset({Ability.SCORE, Ability.COMPARE})
+_MIN_CLASSES = 2
+_NOT_FINITE = "the model gives numbers that are not finite for this input"
+
+
+class ModelAnswers(Backend):
+    """An engine behind its queue.
+
+    Args:
+        engine: The model.
+        batcher: Its queue.
+        threads: Where texts are tokenized and tokens are generated.
+        token_budget: Padded tokens a batch that a bulk caller makes.
+    """
+
+    def __init__(self, engine: Engine, batcher: Batcher, threads: Threads, token_budget: int) -> None:
+        self._engine = engine
+        self._batcher = batcher
+        self._threads = threads
+        self._budget = token_budget
+        self.needs_pairs = engine.needs_pairs
+
+    async def label(self, rows: Sequence[Row], lane: Lane) -> list[Labelled | W2SError]:
+        """As `Backend.label`."""
+        encoded = await self._threads.text(self._engine.encode_rows, rows)
+        results = iter(await self._ask([item for row in encoded if isinstance(row, list) for item in row], lane))
+        parts = [row if isinstance(row, W2SError) else [next(results) for _ in row] for row in encoded]
+        whole: list[list[Result] | W2SError] = [_first_error(part) for part in parts]
+        good = [part for part in whole if isinstance(part, list)]
+        logits = iter(await self._threads.text(self._engine.logits, good) if good else ())
+        tokens = [sum(item.length for item in row) if isinstance(row, list) else 0 for row in encoded]
+        return [
+            part if isinstance(part, W2SError) else _labelled(next(logits), count)
+            for part, count in zip(whole, tokens, strict=True)
+        ]
+
+    async def score(self, completions: Sequence[Completion], lane: Lane) -> list[Scored | W2SError]:
+        """As `Backend.score`."""
+        encoded = await self._threads.text(self._engine.encode_completions, completions)
+        results = iter(await self._ask([item for item in encoded if not isinstance(item, W2SError)], lane))
+        answers = [item if isinstance(item, W2SError) else next(results) for item in encoded]
+        return [answer if isinstance(answer, W2SError) else self._scored(answer) for answer in answers]
+
+    async def generate(self, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """As `Backend.generate`; others' batches take turns with its steps."""
+        decoder = await self._threads.model(self._engine.decoder, sampling)
+        while not decoder.done:
+            for piece in await self._threads.model(decoder.step):
+                yield piece
+
+    async def close(self) -> None:
+        """Frees the model's memory."""
+        await self._batcher.close()
+        del self._engine
+        await self._threads.load(_collect)
+
+    async def _ask(self, items: Sequence[Item], lane: Lane) -> list[Result | W2SError]:
+        if lane is not Lane.BULK:
+            return await self._batcher.ask(items, wait=lane is Lane.STREAM) if items else []
+        # Equal sequences are computed once; which ones share a batch depends on them alone.
+        unique = list(dict.fromkeys(items))
+        found: dict[Item, Result | W2SError] = {}
+        for batch in token_batches([item.length for item in unique], self._budget):
+            chosen = [unique[index] for index in batch]
+            found.update(zip(chosen, await self._batcher.ask_batch(chosen), strict=True))
+        return [found[item] for item in items]
+
+    def _scored(self, answer: NDArray[np.float32]) -> Scored | W2SError:
+        if not np.isfinite(answer).all():
+            return Internal(_NOT_FINITE)
+        return Scored(token_log_likelihoods=answer) if self._engine.generates else Scored(reward=float(answer[0]))
+
+
+class ModelOpener:
+    """Finds, verifies and loads models.
+
+    Args:
+        sources: Where weights may come from.
+        threads: Where the work is done.
+        device: Where models run.
+        settings: How they run, and how their queues are.
+        metrics: Told what their queues do.
+    """
+
+    def __init__(
+        self,
+        sources: ModelSources,
+        threads: Threads,
+        device: torch.device,
+        settings: SupervisorSettings,
+        metrics: SupervisorMetrics,
+    ) -> None:
+        self._sources = sources
+        self._threads = threads
+        self._device = device
+        self._settings = settings
+        self._metrics = metrics
+
+    async def identify(self, spec: ModelBackend, field: str) -> Identity:
+        """As `Opener.identify`."""
+        return await self._threads.load(self._identify, spec, field)
+
+    async def prepare(self, spec: ModelBackend, identity: Identity) -> Prepared:
+        """Fetches the weights, known to be those that were registered.
+
+        Raises:
+            DataLoss: They are others now.
+            InvalidArgument, NotFound, FailedPrecondition, Unavailable: As `ModelSources.fetch`.
+        """
+        return await self._threads.load(self._prepare, spec, identity)
+
+    async def open(self, spec: ModelBackend, path: Path, teacher: str) -> Backend:
+        """Loads prepared weights; the teacher's name is what its queue's metrics are under.
+
+        Raises:
+            InvalidArgument: They cannot be loaded, or not be read so.
+            ResourceExhausted: The device has too little memory.
+        """
+        settings = self._settings
+        engine = await self._threads.load(load_engine, path, spec.reading, self._device, settings.dtype, "model")
+        batcher = Batcher(
+            lambda batch: self._threads.model(engine.run, batch),
+            token_budget=settings.token_budget,
+            max_waiting=settings.max_waiting,
+            max_delay_s=settings.batch_delay_ms / 1000,
+            observer=self._metrics.queue(teacher),
+        )
+        return ModelAnswers(engine, batcher, self._threads, settings.token_budget)
+
+    def _identify(self, spec: ModelBackend, field: str) -> Identity:
+        pinned, reading = self._sources.pin(spec.model, f"{field}.model"), spec.reading
+        if self._sources.is_artifact(spec.model.uri):
+            if reading is not None:
+                raise InvalidArgument(f"{field}.model", "is a classifier that the trainer made: leave the reading out")
+            names = tuple(self._sources.store.manifest(pinned.uri).config["label_names"])
+            return Identity(pinned.revision, pinned.digest, names, _LABELS, pinned.digest)
+        if reading is None:
+            raise InvalidArgument(field, "one of classifier, reward and language_model must say how the model is read")
+        names = self._label_names(pinned, reading, field)
+        return Identity(pinned.revision, _digest(pinned, reading), names, _abilities(reading), pinned.digest)
+
+    def _label_names(self, pinned: Pinned, reading: Reading, field: str) -> tuple[str, ...]:
+        if isinstance(reading, LanguageModelReading):
+            return reading.prompt.label_names if reading.prompt else ()
+        if isinstance(reading, RewardReading):
+            return ()
+        own = f"{field}.classifier.label_names"
+        return reading.label_names or _own_names(self._sources.config(pinned, f"{field}.model"), own)
+
+    def _prepare(self, spec: ModelBackend, identity: Identity) -> Prepared:
+        pinned = Pinned(spec.model.uri, identity.revision, identity.source_digest)
+        path = self._sources.fetch(pinned)
+        dtype = self._settings.dtype
+        half = dtype == "bfloat16" or (dtype == "auto" and self._device.type == "cuda")
+        return Prepared(path, weight_bytes(path, 2 if half else 4))
+
+
+def _digest(pinned: Pinned, reading: Reading) -> str:
+    """A model says different things when it is read differently: the digest is over both."""
+    content = {"model": pinned.digest, type(reading).__name__: reading.model_dump(mode="json")}
+    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _abilities(reading: Reading) -> frozenset[Ability]:
+    if isinstance(reading, ClassifierReading):
+        return _LABELS
+    if isinstance(reading, RewardReading):
+        return _SCORES
+    return _SCORES | {Ability.GENERATE} | (_LABELS if reading.prompt else frozenset())
+
+
+def _own_names(config: dict[str, Any], field: str) -> tuple[str, ...]:
+    """The names that a published classifier has for its classes, in the order of its outputs."""
+    names = config.get("id2label")
+    if not isinstance(names, dict) or len(names) < _MIN_CLASSES:
+        raise InvalidArgument(field, "is required: the model has no names for its classes")
+    return tuple(str(names[key]) for key in sorted(names, key=int))
+
+
+def _first_error(parts: Sequence[Result | W2SError] | W2SError) -> list[Result] | W2SError:
+    """A row's arrays, or the error that keeps it from having all of them."""
+    if isinstance(parts, W2SError):
+        return parts
+    good: list[Result] = []
+    for part in parts:
+        if isinstance(part, W2SError):
+            return part
+        good.append(part)
+    return good
+
+
+def _labelled(logits: NDArray[np.float32], tokens: int) -> Labelled | W2SError:
+    if not np.isfinite(logits).all():
+        return Internal(_NOT_FINITE)
+    return Labelled(logits, softmax(logits[np.newaxis])[0], tokens)
+
+
+def _collect() -> None:
+    """Gives memory back: a model is made of cycles that wait for the collector."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,207 @@
+"""Labels whole datasets: chunk by chunk, so that a killed job goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
+
+from w2s.artifacts import Artifact, ArtifactRef, ArtifactStore, Parent
+from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, check_schema, expect_schema
+from w2s.artifacts.tables import LabelRow, iterate_examples, labels_table, write_labels
+from w2s.artifacts.workspace import Workspace
+from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, W2SError
+from w2s.jobs import Job, Progress, Report
+from w2s.models.inputs import Row
+from w2s_supervisor.backends.protocol import Labelled, Lane
+from w2s_supervisor.desk import Desk, Target
+from w2s_supervisor.teachers import Teacher
+
+Examples = list[tuple[str, str, str]]
+
+
+class LabelingSpec(BaseModel):
+    """What a labelling job was asked.
+
+    Attributes:
+        dataset: What is labelled.
+        teacher: The teacher's name; empty for the one that was active.
+        required_digest: The digest it had to have; empty for any.
+        max_failed_rows: Rows that may go without a label.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: ArtifactRef
+    teacher: str = ""
+    required_digest: str = ""
+    max_failed_rows: int = Field(default=0, ge=0)
+
+
+class Labeler:
+    """Labels datasets.
+
+    Args:
+        store: Where datasets are and labels go.
+        desk: Asks the teacher.
+        chunk_rows: Rows that new jobs commit at once.
+    """
+
+    def __init__(self, store: ArtifactStore, desk: Desk, chunk_rows: int) -> None:
+        self._store = store
+        self._desk = desk
+        self._chunk_rows = chunk_rows
+
+    async def plan(self, spec: LabelingSpec, teacher: Teacher) -> dict[str, Any]:
+        """Checks that a dataset can be labelled by a teacher, and pins what the job depends on.
+
+        Raises:
+            InvalidArgument: It is no dataset, or has other classes.
+            NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.manifest`.
+        """
+        manifest = await asyncio.to_thread(expect_schema, self._store, spec.dataset, EXAMPLES_SCHEMA, "dataset")
+        names = tuple(manifest.config["label_names"])
+        if names != teacher.label_names:
+            raise InvalidArgument(
+                "dataset.uri", f"has classes {list(names)}, and {teacher.name} {list(teacher.label_names)}"
+            )
+        return {
+            "teacher": list(teacher.version),
+            "dataset": ArtifactRef(uri=spec.dataset.uri, digest=manifest.digest).model_dump(),
+            "chunk_rows": self._chunk_rows,
+        }
+
+    async def label(self, job: Job, report: Report) -> dict[str, Any]:
+        """Does a labelling job's work; returns where the labels are.
+
+            Raises:
+        XX: The dataset cannot be read, or the teacher does not answer.
+        """
+        spec = LabelingSpec.model_validate(job.spec)
+        found = await asyncio.to_thread(self._store.find, "labels", job.id)
+        if found is None:
+            dataset = await asyncio.to_thread(self._read, ArtifactRef.model_validate(job.extra["dataset"]))
+            work = _Work(self._store.workspace("labels", job.id), dataset, job.extra)
+            await self._chunks(work, spec, report)
+            found = await asyncio.to_thread(self._write, job.id, work)
+        manifest = await asyncio.to_thread(self._store.manifest, found.uri)
+        if [parent.digest for parent in manifest.parents] != [job.extra["dataset"]["digest"], job.extra["teacher"][2]]:
+            raise AlreadyExists(f"{found.uri} holds labels of another dataset or teacher; use another request_id")
+        return {"labels": found.model_dump(), "failed_rows": manifest.config["failed_rows"]}
+
+    def _read(self, ref: ArtifactRef) -> Artifact:
+        artifact = self._store.read(ref.uri, ref.digest, "dataset.uri")
+        check_schema(artifact.manifest, EXAMPLES_SCHEMA, "dataset")
+        return artifact
+
+    async def _chunks(self, work: _Work, spec: LabelingSpec, report: Report) -> None:
+        total = await asyncio.to_thread(work.count)
+        chunks = work.chunks()
+        while (examples := await asyncio.to_thread(next, chunks, None)) is not None:
+            table = await asyncio.to_thread(work.committed, examples)
+            if table is None:
+                table = await self._chunk(work, examples)
+                await asyncio.to_thread(work.commit, table)
+            work.add(table)
+            if work.failed > spec.max_failed_rows:
+                raise FailedPrecondition(
+                    f"{work.failed} rows cannot be labelled, and max_failed_rows is {spec.max_failed_rows}: "
+                    f"{work.reason}"
+                )
+            report(Progress("label", work.rows, total, {"failed_rows": float(work.failed)}))
+
+    async def _chunk(self, work: _Work, examples: Examples) -> pa.Table:
+        name, _, digest = work.teacher
+        target = Target(name.removeprefix("teachers/"), digest)
+        rows = [Row(text, pair) for _, text, pair in examples]
+        try:
+            answer = await self._desk.label(target, rows, Lane.BULK, "text_pair of row {} of the chunk")
+        except InvalidArgument as error:
+            raise InvalidArgument("dataset", error.message) from error
+        labels = zip(examples, answer.values, strict=True)
+        return labels_table([_label_row(id_, value) for (id_, _, _), value in labels], work.teacher)
+
+    def _write(self, key: str, work: _Work) -> ArtifactRef:
+        teacher, dataset = work.teacher, work.dataset
+        config = {
+            "teacher": dict(zip(("teacher", "revision", "digest"), teacher, strict=True)),
+            "label_names": dataset.manifest.config["label_names"],
+            "failed_rows": work.failed,
+        }
+        parents = [
+            Parent(role="dataset", uri=dataset.ref.uri, digest=dataset.ref.digest),
+            Parent(role="teacher", uri=teacher[0], digest=teacher[2], revision=teacher[1]),
+        ]
+        with self._store.write("labels", key, data_schema=LABELS_SCHEMA, config=config, parents=parents) as draft:
+            write_labels(draft.path, work.tables())
+        work.workspace.clear()
+        assert draft.ref is not None
+        return draft.ref
+
+
+class _Work:
+    """One attempt at a job: the chunks of its dataset, and those committed so far."""
+
+    def __init__(self, workspace: Workspace, dataset: Artifact, pinned: dict[str, Any]) -> None:
+        self.workspace = workspace
+        self.dataset = dataset
+        self.teacher: tuple[str, str, str] = tuple(pinned["teacher"])
+        self._chunk_rows: int = pinned["chunk_rows"]
+        self.done = self.rows = self.failed = 0
+        self.reason = ""
+
+    def count(self) -> int:
+        """Rows in the dataset."""
+        return int(pq.read_metadata(self.dataset.path / "examples.parquet").num_rows)
+
+    def chunks(self) -> Iterator[Examples]:
+        """The dataset's chunks, in order."""
+        return iterate_examples(self.dataset, self._chunk_rows)
+
+    def committed(self, examples: Examples) -> pa.Table | None:
+        """The next chunk's labels, when an attempt before committed them."""
+        table = self._table(self.done)
+        if table is None:
+            return None
+        # A job's id may have been used before, with a database that is gone.
+        same_teacher = table["teacher_digest"].unique().to_pylist() == [self.teacher[2]]
+        return table if same_teacher and table["id"].to_pylist() == [id_ for id_, _, _ in examples] else None
+
+    def commit(self, table: pa.Table) -> None:
+        """Keeps the next chunk's labels for attempts to come."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        self.workspace.write(_part(self.done), sink.getvalue().to_pybytes())
+
+    def add(self, table: pa.Table) -> None:
+        """Counts the next chunk as done."""
+        bad = table.filter(pc.field("error").is_valid())
+        if len(bad) and not self.reason:
+            self.reason = f"{bad['id'][0]}: {bad['error'][0]}"
+        self.done, self.rows, self.failed = self.done + 1, self.rows + len(table), self.failed + len(bad)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The labels of every chunk, in order."""
+        for number in range(self.done):
+            table = self._table(number)
+            assert table is not None
+            yield table
+
+    def _table(self, number: int) -> pa.Table | None:
+        content = self.workspace.read(_part(number))
+        return None if content is None else pq.read_table(pa.BufferReader(content))
+
+
+def _part(number: int) -> str:
+    return f"{number:08d}.parquet"
+
+
+def _label_row(id_: str, value: Labelled | W2SError) -> LabelRow:
+    if isinstance(value, W2SError):
+        return LabelRow(id_, error=value.message)
+    return LabelRow(id_, value.logits, value.probabilities, value.disagreement)

@@ -1,0 +1,158 @@
+"""The RPCs that ask teachers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from w2s.errors import ResourceExhausted
+from w2s.models.inputs import Completion, Row, Sampling
+from w2s.rpc.convert import resource_id, to_model
+from w2s.supervisor.v1 import supervisor_pb2 as pb
+from w2s_supervisor import messages
+from w2s_supervisor.backends.protocol import Lane
+from w2s_supervisor.desk import Desk, Target
+from w2s_supervisor.limits import Limits
+
+# Requests of one stream that are answered at the same time; the server reads no further.
+_STREAM_WINDOW = 8
+
+
+class _Targeted(Protocol):
+    teacher: str
+    required_digest: str
+
+
+class _GenerateSpec(BaseModel):
+    """A GenerateRequest within its ranges."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    prompt: str
+    samples: int = Field(default=1, ge=0, le=64)
+    max_new_tokens: int = Field(default=128, ge=0, le=8192)
+    temperature: float = Field(default=0.0, ge=0, le=100)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=0, lt=1 << 32)
+    stop: tuple[str, ...] = Field(default=(), max_length=4)
+
+    @field_validator("stop")
+    @classmethod
+    def _say_something(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in stop:
+            raise ValueError("must not hold an empty text")
+        return stop
+
+    def sampling(self) -> Sampling:
+        """The request with its defaults."""
+        fields = self.model_dump()
+        return Sampling(**fields | {"samples": self.samples or 1, "max_new_tokens": self.max_new_tokens or 128})
+
+
+class Queries:
+    """Answers questions, within limits.
+
+    Args:
+        desk: Asks teachers.
+        limits: How much a call may carry.
+        max_generations: Generate calls at once.
+    """
+
+    def __init__(self, desk: Desk, limits: Limits, max_generations: int) -> None:
+        self._desk = desk
+        self._limits = limits
+        self._max_generations = max_generations
+        self._generations = 0
+
+    async def label(self, request: pb.LabelRequest, lane: Lane) -> pb.LabelResponse:
+        """One batch of labels."""
+        examples = request.examples
+        self._limits.check_rows("examples", [example.id for example in examples])
+        texts = [(f"examples[{index}].text", example.text) for index, example in enumerate(examples)]
+        pairs = [(f"examples[{index}].text_pair", example.text_pair) for index, example in enumerate(examples)]
+        self._limits.check_texts([*texts, *pairs])
+        rows = [Row(example.text, example.text_pair) for example in examples]
+        answer = await self._desk.label(target(request), rows, lane)
+        labels = zip(examples, answer.values, strict=True)
+        return pb.LabelResponse(
+            labels=[messages.soft_label(example.id, value) for example, value in labels],
+            teacher=messages.version(answer.teacher.version),
+        )
+
+    async def label_stream(self, requests: AsyncIterator[pb.LabelRequest]) -> AsyncGenerator[pb.LabelResponse, None]:
+        """Batches of labels in the order of their requests, a few under way at once."""
+        under_way: deque[asyncio.Task[pb.LabelResponse]] = deque()
+        try:
+            async for request in requests:
+                under_way.append(asyncio.create_task(self.label(request, Lane.STREAM)))
+                while under_way and (under_way[0].done() or len(under_way) >= _STREAM_WINDOW):
+                    yield await under_way.popleft()
+            while under_way:
+                yield await under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def score(self, request: pb.ScoreRequest) -> pb.ScoreResponse:
+        """Scores of completions."""
+        asked = request.completions
+        self._limits.check_rows("completions", [completion.id for completion in asked])
+        self._limits.check_texts(
+            [
+                (f"completions[{index}].{name}", getattr(completion, name))
+                for index, completion in enumerate(asked)
+                for name in ("prompt", "completion")
+            ]
+        )
+        completions = [Completion(completion.prompt, completion.completion) for completion in asked]
+        answer = await self._desk.score(target(request), completions, Lane.ONLINE)
+        scores = zip(asked, answer.values, strict=True)
+        return pb.ScoreResponse(
+            scores=[messages.completion_score(completion.id, value) for completion, value in scores],
+            teacher=messages.version(answer.teacher.version),
+        )
+
+    async def compare(self, request: pb.CompareRequest) -> pb.CompareResponse:
+        """Preferences between completions."""
+        asked = request.pairs
+        self._limits.check_rows("pairs", [pair.id for pair in asked])
+        self._limits.check_texts(
+            [
+                (f"pairs[{index}].{name}", getattr(pair, name))
+                for index, pair in enumerate(asked)
+                for name in ("prompt", "completion_a", "completion_b")
+            ]
+        )
+        pairs = [(Completion(p.prompt, p.completion_a), Completion(p.prompt, p.completion_b)) for p in asked]
+        answer = await self._desk.compare(target(request), pairs, request.length_normalized, Lane.ONLINE)
+        preferences = zip(asked, answer.values, strict=True)
+        return pb.CompareResponse(
+            preferences=[messages.preference(pair.id, value) for pair, value in preferences],
+            teacher=messages.version(answer.teacher.version),
+        )
+
+    async def generate(self, request: pb.GenerateRequest) -> AsyncGenerator[pb.GenerateResponse, None]:
+        """A continuation, piece by piece."""
+        sampling = to_model(request, _GenerateSpec, "").sampling()
+        self._limits.check_texts([("prompt", sampling.prompt)])
+        if self._generations >= self._max_generations:
+            raise ResourceExhausted(f"{self._generations} generations are under way, which is the limit")
+        self._generations += 1
+        try:
+            async with aclosing(self._desk.generate(target(request), sampling)) as pieces:
+                async for teacher, piece in pieces:
+                    yield messages.generated(piece, teacher)
+        finally:
+            self._generations -= 1
+
+
+def target(request: _Targeted) -> Target:
+    """Which teacher a request means; InvalidArgument when the name is none."""
+    id_ = resource_id(request.teacher, "teachers", "teacher") if request.teacher else ""
+    return Target(id_, request.required_digest)
