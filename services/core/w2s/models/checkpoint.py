@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedToken
 from w2s.errors import InvalidArgument
 from w2s.models.classifier import Classifier, ClassifierConfig, resolve_pooling
 from w2s.models.layers import freeze_below, keep_layers
-from w2s.models.pretrained import UNREADABLE, load_pretrained, load_tokenizer
+from w2s.models.pretrained import load_pretrained, load_tokenizer, loading
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
 from w2s.models.tokens import Tokens, pad
@@ -113,14 +113,12 @@ def load(folder: Path, field: str = "model") -> Checkpoint:
     Raises:
         InvalidArgument: The folder holds no such classifier.
     """
-    try:
+    with loading(field):
         if not isinstance(AutoConfig.from_pretrained(folder, trust_remote_code=False), ClassifierConfig):
             raise ValueError("its configuration is not a classifier's")
         loaded: Any = Classifier.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
         model, info = loaded
         tokenizer = load_tokenizer(str(folder))
-    except UNREADABLE as error:
-        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
     wrong = [*info["missing_keys"], *info["unexpected_keys"]]
     if wrong:
         raise InvalidArgument(

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download, is_offline_mode, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+)
 from huggingface_hub.hf_api import RepoSibling
 
 from w2s.artifacts.manifest import File, content_digest, hash_file
@@ -40,14 +46,15 @@ def pin(name: str, revision: str, field: str) -> tuple[str, str]:
         vet(folder, field)
         return folder.name, folder_digest(folder)
     with _hub_errors(name, field):
-        info = HfApi().model_info(name, revision=revision, files_metadata=True)
-        assert info.sha is not None
-        siblings = info.siblings or []
-        vet_names([sibling.rfilename for sibling in siblings], field)
+        # Kept in the cache too, for when the hub is not there.
+        commit = HfApi().resolve_revision(name, revision=revision).resolved
+        siblings = HfApi().model_info(name, revision=commit, files_metadata=True).siblings or []
+        # Libraries load what the folder itself holds.
+        vet_names([sibling.rfilename for sibling in siblings if "/" not in sibling.rfilename], field)
         decisive = [sibling for sibling in siblings if is_decisive(sibling.rfilename)]
-        files = {sibling.rfilename: _hashed(name, info.sha, sibling) for sibling in decisive}
-        vet_settings(Path(hf_hub_download(name, "config.json", revision=info.sha)).parent, field)
-    return info.sha, content_digest(files)
+        files = {sibling.rfilename: _hashed(name, commit, sibling) for sibling in decisive}
+        vet_settings(Path(hf_hub_download(name, "config.json", revision=commit)).parent, field)
+    return commit, content_digest(files)
 
 
 def download(name: str, revision: str, field: str) -> Path:
@@ -62,6 +69,8 @@ def download(name: str, revision: str, field: str) -> Path:
             ignore_patterns=below,
             local_files_only=is_offline_mode(),
         )
+    if not any(file.suffix in (".safetensors", ".bin") for file in Path(folder).iterdir()):
+        raise FailedPrecondition(f"the hub's cache holds {name} without its weights, and the hub cannot be reached")
     return Path(folder)
 
 
@@ -92,5 +101,7 @@ def _hub_errors(name: str, field: str) -> Iterator[None]:
                 f"{name} is not in the hub's cache at that revision, and the hub is switched off (HF_HUB_OFFLINE)"
             ) from error
         raise Unavailable(f"the hub does not answer, and its cache does not have {name}") from error
-    except (HTTPError, OSError) as error:
+    except EntryNotFoundError as error:
+        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {name} has no config.json") from error
+    except (HTTPError, OSError, RevisionResolutionError) as error:
         raise Unavailable(f"the hub does not answer for {name}: {error}") from error

@@ -26,7 +26,7 @@ class LanguageModel:
         caches: Whether it keeps keys and values, so that it can read on.
 
     Raises:
-        ValueError: Its head cannot be run apart from its body.
+        ValueError: It is not causal, or its head cannot be run apart from its body.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -99,21 +99,37 @@ class LanguageModel:
 
     def _check(self) -> None:
         ids = torch.arange(3, device=self.device)[None]
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         with torch.inference_mode():
             outputs = self.model(input_ids=ids, use_cache=True)
-        found = self.logits(self.read({"input_ids": ids, "attention_mask": torch.ones_like(ids)})[0])
-        if not torch.allclose(found, outputs.logits[0].float(), rtol=0.05, atol=0.05):
+        hidden = self.read(inputs)[0]
+        if not _close(self.logits(hidden), outputs.logits[0]):
             raise ValueError(f"{type(self.model).__name__} does more to its logits than its head does")
+        if not _close(self.read({name: values[:, :2] for name, values in inputs.items()})[0], hidden[:2]):
+            raise ValueError(f"{type(self.model).__name__} is no causal language model: it looks ahead")
         self.caches = isinstance(getattr(outputs, "past_key_values", None), Cache)
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    # Wide enough for bfloat16; what is wrong is off by far more.
+    return torch.allclose(first.float(), second.float(), rtol=0.05, atol=0.05)
 
 
 class _Given(nn.Module):
     """Stands where a body stands in a model, and gives the hidden states that it is given."""
 
     def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> BaseModelOutputWithPast:
-        return BaseModelOutputWithPast(last_hidden_state=inputs_embeds)
+        return _Outputs(last_hidden_state=inputs_embeds)
 
     @property
     def decoder(self) -> nn.Module:
         # Where a model calls its body's decoder, as OPT does.
         return self
+
+
+class _Outputs(BaseModelOutputWithPast):
+    """Hidden states, and nothing of all else that a body may have computed beside them."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)

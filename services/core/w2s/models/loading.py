@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from w2s.errors import InvalidArgument, ResourceExhausted
+from w2s.errors import InvalidArgument
 from w2s.models.causal_engine import CausalEngine
 from w2s.models.checkpoint import load
 from w2s.models.classifier import ClassifierConfig
 from w2s.models.classifier_engine import ClassifierEngine
 from w2s.models.engine import DType, Engine
-from w2s.models.pretrained import UNREADABLE, Pretrained, load_pretrained
+from w2s.models.pretrained import load_pretrained, loading
 from w2s.models.sequence_head import HeadClassifier, RewardEngine
 from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading
 from w2s.models.vetting import vet
@@ -35,18 +35,16 @@ def load_engine(
 
     Raises:
         InvalidArgument: The model cannot be loaded, or not be read so.
-        ResourceExhausted: The device has too little memory.
+        ResourceExhausted: There is too little memory.
     """
     vet(path, field)
     bfloat16 = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
-    try:
+    with loading(field):
         if _is_ours(path):
             return _classifier(path, reading, device, bfloat16, field)
         if reading is None:
             raise InvalidArgument(f"{field}.uri", "is no classifier that the trainer made: say how it is read")
         return _published(path, reading, device, torch.bfloat16 if bfloat16 else torch.float32, field)
-    except torch.OutOfMemoryError as error:
-        raise ResourceExhausted(f"{device} has too little memory left for the model") from error
 
 
 def _is_ours(path: Path) -> bool:
@@ -71,15 +69,6 @@ def _published(path: Path, reading: Reading, device: torch.device, dtype: torch.
             f"{field}.uri", f"cannot be loaded: lacks {len(loaded.missing)} tensors, such as {loaded.missing[0]}"
         )
     torch.nn.Module.to(loaded.model, device)
-    try:
-        return _engine(loaded, reading)
-    except torch.OutOfMemoryError:
-        raise
-    except UNREADABLE as error:
-        raise InvalidArgument(f"{field}.uri", f"cannot be used: {error}") from error
-
-
-def _engine(loaded: Pretrained, reading: Reading) -> Engine:
     if isinstance(reading, LanguageModelReading):
         return CausalEngine(loaded.model, loaded.tokenizer, reading.prompt, chat_template=reading.chat_template)
     if isinstance(reading, ClassifierReading):

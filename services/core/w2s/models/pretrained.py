@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from w2s.errors import InvalidArgument
+from w2s.errors import InvalidArgument, ResourceExhausted, W2SError
 
-# What the libraries raise for files that are missing, damaged, at odds with each other, or that need a library
-# which is not here.
-UNREADABLE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-)
+
+@contextmanager
+def loading(field: str) -> Iterator[None]:
+    """Turns what the libraries raise for a model's files into the caller's error.
+
+    Args:
+        field: The request field to name; `.uri` is added.
+
+    Raises:
+        InvalidArgument: The files are missing, damaged, at odds with each other, or need a
+            library that is not here.
+        ResourceExhausted: There is too little memory.
+    """
+    try:
+        yield
+    except W2SError:
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise ResourceExhausted("there is too little memory left for the model") from error
+    except Exception as error:
+        # tokenizers raises no narrower class, and configurations have classes of their own.
+        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -62,17 +71,15 @@ def load_pretrained(
         gguf_file: The GGUF file's name inside `location`, or None.
 
     Raises:
-        InvalidArgument: It cannot be loaded.
+        InvalidArgument, ResourceExhausted: It cannot be loaded.
     """
     options = {name: value for name, value in (("revision", revision), ("gguf_file", gguf_file)) if value is not None}
     only_safetensors = {} if gguf_file else {"use_safetensors": True}
-    try:
+    with loading(field):
         tokenizer = load_tokenizer(location, **options)
         model, info = auto_class.from_pretrained(
             location, dtype=dtype, trust_remote_code=False, output_loading_info=True, **only_safetensors, **options
         )
-    except UNREADABLE as error:
-        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
     # Where the weights lay on this machine is no part of what they are.
     model.config._name_or_path = ""
     # The weights of a GGUF file are dequantized as they load; left in place, this marks them as quantized.

