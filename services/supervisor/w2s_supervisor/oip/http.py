@@ -158,8 +158,8 @@ class OipHttp:
         host, port = self._address
         try:
             listener = socket.create_server((host, port))
-        except OSError as error:
-            raise InvalidArgument("http_port", f"cannot listen on {host}:{port}: {error.strerror}") from None
+        except OSError:
+            raise InvalidArgument("http_port", f"cannot listen on {host}:{port}; is it taken?") from None
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         found: int = listener.getsockname()[1]
         return found

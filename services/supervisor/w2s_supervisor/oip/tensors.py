@@ -57,7 +57,7 @@ def _texts(tensor: InferInput) -> list[str]:
         raise InvalidArgument(name, f"must have shape [N] with N >= 1, got {list(shape)}")
     try:
         values = tensor.as_numpy().tolist()
-    except (ValueError, OverflowError, struct.error):
+    except (ValueError, struct.error):
         raise InvalidArgument(name, f"the data do not fill the shape {list(shape)}") from None
     return [_text(value, f"{name}[{index}]") for index, value in enumerate(values)]
 

@@ -300,7 +300,7 @@ def test_there_are_no_other_pages(http):
 async def test_a_taken_port_is_said():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = OipHttp(RuleDesk(), LIMITS, "127.0.0.1", taken.getsockname()[1], MAX_BYTES)
-        with pytest.raises(InvalidArgument, match=r"^http_port: cannot listen on 127\.0\.0\.1:"):
+        with pytest.raises(InvalidArgument, match=r"^http_port: cannot listen on 127\.0\.0\.1:[0-9]+; is it taken"):
             await server.start()
 
 
@@ -333,8 +333,8 @@ async def test_a_stop_does_not_wait_longer_than_it_is_told():
         await sleepy
 
 
-@pytest.mark.parametrize("flag", ["--protocol=foo", "--http_port=x"])
-def test_the_sdk_does_not_read_our_flags_nor_set_up_logs_or_signals(flag):
+def test_the_sdk_does_not_read_our_flags_nor_set_up_logs_or_signals():
+    flag = "--protocol=ours"
     code = (
         "import logging, signal, sys\n"
         "before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)\n"

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
@@ -74,7 +73,8 @@ class GrpcRemote:
             platform=found.platform,
             inputs=tuple(Tensor(one.name, one.datatype, tuple(one.shape)) for one in found.inputs),
             outputs=tuple(Tensor(one.name, one.datatype, tuple(one.shape)) for one in found.outputs),
-            properties=json_format.MessageToDict(found).get("properties", {}),
+            # KServe's protos have no place for them.
+            properties={},
         )
 
     async def infer(self, inputs: Mapping[str, Sequence[str]], output: str, timeout_s: float) -> Output:
