@@ -156,8 +156,9 @@ async def oip_served(desk, max_bytes=MAX_BYTES):
     port = server.add_insecure_port("127.0.0.1:0")
     http = OipHttp(desk, LIMITS, "127.0.0.1", 0, max_bytes)
     await server.start()
+    await http.start()
     try:
-        yield Served(desk, f"127.0.0.1:{port}", f"http://127.0.0.1:{await http.start()}")
+        yield Served(desk, f"127.0.0.1:{port}", f"http://{http.address}")
     finally:
         await http.stop(0)
         await server.stop(0)

@@ -30,7 +30,7 @@ class Tiny(trainer_pb2_grpc.TrainerServiceServicer):
     def register(self, server: grpc.aio.Server) -> None:
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server(self, server)
 
-    async def start(self, health: Health) -> dict[str, str]:
+    async def start(self, health: Health) -> dict[str, server.Listener]:
         self._health = health
         await health.set(NAMES[1], False)
         return {}

@@ -27,7 +27,7 @@ def test_register_is_idempotent_and_keeps_its_model(supervisor, teachers, weak, 
     )
     assert again.label_names == ["irrelevant", "relevant"]
     with refused("ALREADY_EXISTS", words="another teacher_id"):
-        supervisor.register("a", teachers.b.model)
+        supervisor.register("a", teachers.b.spec.model.model)
 
 
 @pytest.mark.parametrize(

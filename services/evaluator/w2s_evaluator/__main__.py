@@ -10,7 +10,7 @@ from w2s.database import Database
 from w2s.evaluator.v1 import evaluator_pb2_grpc
 from w2s.models.runtime import configure_runtime
 from w2s.rpc.health import Health
-from w2s.rpc.server import serve
+from w2s.rpc.server import Listener, serve
 from w2s_evaluator.metrics import EvaluatorMetrics
 from w2s_evaluator.service import Evaluator
 from w2s_evaluator.servicer import EvaluatorServicer
@@ -31,7 +31,7 @@ class EvaluatorApp:
     def register(self, server: grpc.aio.Server) -> None:
         evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(EvaluatorServicer(self._evaluator), server)
 
-    async def start(self, health: Health) -> dict[str, str]:
+    async def start(self, health: Health) -> dict[str, Listener]:
         await self._evaluator.start()
         return {}
 

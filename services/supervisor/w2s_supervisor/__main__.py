@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import grpc.aio
 from prometheus_client import CollectorRegistry
@@ -12,7 +11,7 @@ from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.models.runtime import configure_runtime
 from w2s.rpc.health import Health
-from w2s.rpc.server import serve
+from w2s.rpc.server import Listener, serve
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s_supervisor.limits import Limits
 from w2s_supervisor.metrics import SupervisorMetrics
@@ -20,9 +19,6 @@ from w2s_supervisor.queries import Queries
 from w2s_supervisor.service import Supervisor
 from w2s_supervisor.servicer import SupervisorServicer
 from w2s_supervisor.settings import SupervisorSettings
-
-if TYPE_CHECKING:
-    from w2s_supervisor.oip.http import OipHttp
 
 _OIP = "inference.GRPCInferenceService"
 
@@ -37,7 +33,6 @@ class SupervisorApp:
         store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
         self._supervisor = Supervisor(self._database, store, settings, SupervisorMetrics(registry))
         self._limits = Limits(settings.max_examples, settings.max_characters)
-        self._http: OipHttp | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,7 +49,7 @@ class SupervisorApp:
 
             add_oip(server, self._supervisor.desk, self._limits)
 
-    async def start(self, health: Health) -> dict[str, str]:
+    async def start(self, health: Health) -> dict[str, Listener]:
         if not self._settings.oip:
             await self._supervisor.start(_nobody)
             return {}
@@ -63,18 +58,17 @@ class SupervisorApp:
         return {"http": await self._start_http()}
 
     async def stop(self) -> None:
-        if self._http:
-            await self._http.stop(self._settings.drain_s)
         await self._supervisor.stop()
         self._database.close()
 
-    async def _start_http(self) -> str:
+    async def _start_http(self) -> Listener:
         from w2s_supervisor.oip.http import OipHttp  # noqa: PLC0415
 
         settings = self._settings
         max_bytes = settings.max_message_mib << 20
-        self._http = OipHttp(self._supervisor.desk, self._limits, settings.host, settings.http_port, max_bytes)
-        return f"{settings.host}:{await self._http.start()}"
+        http = OipHttp(self._supervisor.desk, self._limits, settings.host, settings.http_port, max_bytes)
+        await http.start()
+        return http
 
 
 async def _nobody(ready: bool) -> None:

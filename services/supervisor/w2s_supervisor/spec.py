@@ -131,7 +131,7 @@ class InferenceBackend(_Frozen):
 
     url: str = Field(min_length=1, max_length=2048)
     model: str = Field(pattern=r"^[A-Za-z0-9._-]{1,256}$")
-    model_version: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,64}$")
+    model_version: str = Field(default="", pattern=r"^[A-Za-z0-9._:-]{0,128}$")
     label_names: tuple[str, ...] = Field(min_length=2, max_length=64)
     text_input: str = Field(default="text", max_length=256)
     pair_input: str = Field(default="", max_length=256)

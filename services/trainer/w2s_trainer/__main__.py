@@ -9,7 +9,7 @@ from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.jobs import JobManager, JobStore
 from w2s.rpc.health import Health
-from w2s.rpc.server import serve
+from w2s.rpc.server import Listener, serve
 from w2s.trainer.v1 import trainer_pb2_grpc
 from w2s_trainer.inputs import sources
 from w2s_trainer.metrics import TrainerMetrics
@@ -38,7 +38,7 @@ class TrainerApp:
     def register(self, server: grpc.aio.Server) -> None:
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(self._runs, self._sources), server)
 
-    async def start(self, health: Health) -> dict[str, str]:
+    async def start(self, health: Health) -> dict[str, Listener]:
         await self._runs.start()
         return {}
 

@@ -42,6 +42,17 @@ CONNECTION_AGE_S = 30 * 60.0
 CONNECTION_GRACE_S = 5 * 60.0
 
 
+class Listener(Protocol):
+    """A server beside the gRPC one, such as one for HTTP."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `host:port`."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more calls, and gives those in flight so many seconds to end."""
+
+
 class Service(Protocol):
     """What a service adds to the scaffolding."""
 
@@ -52,14 +63,14 @@ class Service(Protocol):
     def register(self, server: grpc.aio.Server) -> None:
         """Adds its servicers to the server."""
 
-    async def start(self, health: Health) -> Mapping[str, str]:
+    async def start(self, health: Health) -> Mapping[str, Listener]:
         """Makes it ready; health says SERVING of its own name once this returns.
 
         Args:
             health: Where it says how its further names are, now and while it serves.
 
         Returns:
-            Further addresses that it listens on, `host:port` by name.
+            What else it listens on, by the name that the address is announced under.
         """
 
     async def stop(self) -> None:
@@ -105,18 +116,19 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
         threading.Thread(target=_await_parent, args=(loop, stopping), daemon=True).start()
     server, health, port = _build(service, settings, registry)
     metrics = _start_metrics(settings, registry)
-    further = await service.start(health)
+    listeners = await service.start(health)
     for name in ("", service.names[0]):
         await health.set(name, True)
     await server.start()
     own = {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"}
-    _announce(settings, {**own, **further})
+    _announce(settings, {**own, **{name: listener.address for name, listener in listeners.items()}})
     try:
         await stopping.wait()
     finally:
         log.info("draining", extra={"drain_s": settings.drain_s})
         health.shut_down()
-        await server.stop(settings.drain_s)
+        draining = (listener.stop(settings.drain_s) for listener in listeners.values())
+        await asyncio.gather(server.stop(settings.drain_s), *draining)
         await service.stop()
         metrics.shutdown()
         log.info("stopped")

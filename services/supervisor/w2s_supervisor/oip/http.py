@@ -133,7 +133,7 @@ class OipHttp:
     """
 
     def __init__(self, desk: Desk, limits: Limits, host: str, port: int, max_bytes: int) -> None:
-        self._address = (host, port)
+        self._host, self._port = host, port
         config = uvicorn.Config(
             _application(desk, limits, max_bytes),
             lifespan="off",
@@ -149,20 +149,23 @@ class OipHttp:
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
 
-    async def start(self) -> int:
-        """Listens, and returns the port.
+    @property
+    def address(self) -> str:
+        """Where it listens, `host:port`."""
+        return f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listens.
 
         Raises:
             InvalidArgument: The port is taken, or the address is none of this machine's.
         """
-        host, port = self._address
         try:
-            listener = socket.create_server((host, port))
+            listener = socket.create_server((self._host, self._port))
         except OSError:
-            raise InvalidArgument("http_port", f"cannot listen on {host}:{port}; is it taken?") from None
+            raise InvalidArgument("http_port", f"cannot listen on {self.address}; is it taken?") from None
+        self._port = listener.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
-        found: int = listener.getsockname()[1]
-        return found
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more requests, and gives those in flight so many seconds to end."""

@@ -309,8 +309,8 @@ async def test_requests_in_flight_end_before_the_server_does_and_signals_are_lef
     desk.activate("vowels")
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     server = OipHttp(desk, LIMITS, "127.0.0.1", 0, MAX_BYTES)
-    url = f"http://127.0.0.1:{await server.start()}"
-    async with httpx.AsyncClient(base_url=url) as client:
+    await server.start()
+    async with httpx.AsyncClient(base_url=f"http://{server.address}") as client:
         sleepy = asyncio.create_task(client.post("/v1/models/active:predict", json={"instances": ["sleep 0.5"]}))
         while not desk.asked:
             await asyncio.sleep(0.01)
