@@ -57,10 +57,11 @@ class TextStream:
         return str(all_)[len(before) :]
 
     def _release(self) -> str:
-        found = [at for stop in self._stops if (at := self._pending.find(stop)) >= 0]
+        # The stop text that is complete first, as if the text came letter by letter.
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._pending.find(stop)) >= 0]
         if found:
             self.stopped = True
-            text, self._pending = self._pending[: min(found)], ""
+            text, self._pending = self._pending[: min(found)[1]], ""
             return text
         end = len(self._pending) - max((_overlap(self._pending, stop) for stop in self._stops), default=0)
         text, self._pending = self._pending[:end], self._pending[end:]

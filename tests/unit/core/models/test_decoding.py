@@ -141,6 +141,14 @@ def test_the_generation_configs_end_tokens_come_before_the_models():
     assert (pieces[-1].finish_reason, sum(piece.tokens for piece in pieces)) == ("eos", 2)
 
 
+def test_without_end_tokens_for_generation_the_models_own_end_a_sample():
+    greedy = generate(causal("llama", eos_token_id=None), list(b"hello"), max_new_tokens=3)
+    model = causal("llama", eos_token_id=greedy[1])
+    model.generation_config.eos_token_id = None
+    pieces = drain(CausalEngine(model, byte_tokenizer()).decoder(Sampling("hello", max_new_tokens=10)))
+    assert (pieces[-1].finish_reason, sum(piece.tokens for piece in pieces)) == ("eos", 2)
+
+
 def test_a_sample_ends_at_its_limit_or_where_the_context_is_full():
     pieces = drain(engine().decoder(Sampling("a prompt", samples=2, max_new_tokens=5)))
     assert [piece.finish_reason for piece in pieces if piece.finish_reason] == ["length"] * 2

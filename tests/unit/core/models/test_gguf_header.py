@@ -98,3 +98,12 @@ def test_a_tensor_may_end_where_the_file_ends_and_not_one_byte_later(file):
     assert gguf_parameters(file(padded + b"\0" * 16)) == 4
     with pytest.raises(ValueError, match="reach beyond its end"):
         gguf_parameters(file(padded + b"\0" * 15))
+
+
+def test_tensors_begin_where_the_files_own_alignment_says(file):
+    entries = [entry("general.alignment", UINT32, struct.pack("<I", 256))]
+    whole = header(tensors=1, entries=entries) + tensor("a", (4,), 0, 0)
+    assert len(whole) < 256
+    assert gguf_parameters(file(whole.ljust(256 + 16, b"\0"))) == 4
+    with pytest.raises(ValueError, match="reach beyond its end"):
+        gguf_parameters(file(whole.ljust(256 + 15, b"\0")))

@@ -42,6 +42,11 @@ def test_what_may_begin_a_stop_text_is_held_back_until_it_does_not():
 def test_the_first_stop_text_ends_the_text_whatever_their_order():
     assert "".join(stream(BYTES, b"one two three", stops=["three", "two"])) == "one "
     assert "".join(stream(BYTES, b"aaab", stops=["aab"])) == "a"
+    # Both end with the same token.
+    assert "".join(stream(BYTES, b"xab", stops=["b", "ab"])) == "x"
+    # The same as if this token came letter by letter.
+    whole = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"abcd": 0, "<unk>": 1}, "<unk>")))
+    assert stream(whole, [0], prompt=[], stops=["abcd", "bc"]) == ["a"]
 
 
 def test_a_stop_text_of_several_bytes_a_character_is_found():
@@ -57,10 +62,13 @@ def test_a_stop_text_that_ends_with_the_last_token_is_found():
 @given(
     st.text(st.sampled_from("ab€😀#\n "), max_size=30), st.lists(st.text("ab€#", min_size=1, max_size=3), max_size=3)
 )
-def test_the_pieces_are_the_text_up_to_the_first_stop_text(text, stops):
+def test_the_pieces_are_the_text_up_to_the_stop_text_that_is_complete_first(text, stops):
     pieces = stream(BYTES, text.encode(), stops=stops)
-    ends = [text.find(stop) for stop in stops if stop in text]
-    assert "".join(pieces) == text[: min(ends, default=len(text))]
+    # The shortest beginning that ends in stop texts, without the longest of them.
+    ends = (end for end in range(len(text) + 1) if any(text[:end].endswith(stop) for stop in stops))
+    ended = text[: next(ends, len(text))]
+    cut = max((len(stop) for stop in stops if ended.endswith(stop)), default=0)
+    assert "".join(pieces) == ended[: len(ended) - cut]
     assert "\ufffd" not in "".join(pieces)
 
 
