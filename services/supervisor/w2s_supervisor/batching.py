@@ -140,9 +140,11 @@ class Batcher:
         self._changed()
         try:
             return list(await asyncio.gather(*(entry.done for entry in entries)))
-        finally:
-            for entry in entries:
-                entry.done.cancel()
+        except asyncio.CancelledError:
+            # What is cancelled makes room at once, not when the batch under way has ended.
+            self._waiting = [entry for entry in self._waiting if not entry.done.done()]
+            self._changed()
+            raise
 
     async def ask_batch(self, items: Sequence[Item]) -> list[Result | W2SError]:
         """Computes items as one batch of their own, in turn with what waits in the queue."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -85,19 +84,31 @@ class Queries:
         )
 
     async def label_stream(self, requests: AsyncIterator[pb.LabelRequest]) -> AsyncGenerator[pb.LabelResponse, None]:
-        """Batches of labels in the order of their requests, a few under way at once."""
-        under_way: deque[asyncio.Task[pb.LabelResponse]] = deque()
-        try:
+        """Batches of labels in the order of their requests, a few under way at once.
+
+        Each is sent once it is there: a caller may wait for it before sending the next request.
+        """
+        under_way: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
+        room = asyncio.Semaphore(_STREAM_WINDOW)
+
+        async def read() -> None:
             async for request in requests:
-                under_way.append(asyncio.create_task(self.label(request, Lane.STREAM)))
-                while under_way and (under_way[0].done() or len(under_way) >= _STREAM_WINDOW):
-                    yield await under_way.popleft()
-            while under_way:
-                yield await under_way.popleft()
+                await room.acquire()
+                under_way.put_nowait(asyncio.create_task(self.label(request, Lane.STREAM)))
+
+        reader = asyncio.create_task(read())
+        # What ends the reading comes after the answers to what was read.
+        reader.add_done_callback(under_way.put_nowait)
+        try:
+            while (answer := await under_way.get()) is not reader:
+                yield await answer
+                room.release()
+            await reader
         finally:
-            for task in under_way:
+            left = [reader, *(under_way.get_nowait() for _ in range(under_way.qsize()))]
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def score(self, request: pb.ScoreRequest) -> pb.ScoreResponse:
         """Scores of completions."""

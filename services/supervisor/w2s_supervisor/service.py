@@ -124,7 +124,6 @@ class Supervisor:
             if job.extra["teacher"][0] == teacher.name:
                 raise FailedPrecondition(f"labelingJobs/{job.id} needs {teacher.name}; cancel it or let it end")
         await self.registry.unregister(id_)
-        self._metrics.forget(teacher)
         self._later(self._unload(teacher))
 
     async def activate(self, request_id: str, spec: SwapSpec) -> Job:
@@ -166,12 +165,16 @@ class Supervisor:
         return Openers(
             ModelOpener(sources, self._threads, self._device, settings, self._metrics),
             TextGenerationOpener(endpoints, self._metrics.backend_error),
-            EnsembleOpener(self._identity, self._hold),
+            EnsembleOpener(self._member, self._hold),
             InferenceOpener(endpoints, self._metrics.backend_error),
         )
 
-    async def _identity(self, id_: str) -> Identity:
-        return (await self.registry.get(id_)).identity
+    async def _member(self, id_: str) -> Identity:
+        teacher = await self.registry.get(id_)
+        if teacher.spec.ensemble:
+            # It would wait for itself: ensembles load one at a time, each with its members.
+            raise InvalidArgument("spec.ensemble.members", f"must be no ensembles, and {teacher.name} is one")
+        return teacher.identity
 
     async def _hold(self, id_: str) -> Slot:
         slot = await self.pool.load(await self.registry.get(id_))
@@ -189,6 +192,9 @@ class Supervisor:
         # Where this replica lags behind, its follower frees it with the next swap.
         with contextlib.suppress(FailedPrecondition):
             await self.pool.unload(teacher)
+        # After its last call, which would begin the series anew; not those of a successor of its name.
+        if await self.registry.find(teacher.id) is None:
+            self._metrics.forget(teacher)
 
     def _job_ended(self, job: Job) -> None:
         self._metrics.job_ended(job)

@@ -147,4 +147,6 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServiceServicer):
 
 
 def _mode(mode: pb.SwapMode.ValueType) -> SwapMode:
+    if mode not in pb.SwapMode.values():
+        raise InvalidArgument("mode", f"must be one of {', '.join(pb.SwapMode.keys())}, got {mode}")
     return SwapMode.DRAIN_FIRST if mode == pb.SWAP_MODE_DRAIN_FIRST else SwapMode.BESIDE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFo
 from w2s.paging import decode_token, encode_token, page_size
 from w2s_supervisor.backends.protocol import Ability, Identity
 from w2s_supervisor.spec import TeacherSpec
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ class TeacherRegistry:
     async def page(self, size: int, token: str) -> tuple[list[Teacher], str]:
         """A page of teachers, oldest first, and the token of the next page."""
         size, key = page_size(size), decode_token(token)
-        if key and not key.isdecimal():
+        if key and not _NUMBER.fullmatch(key):
             raise InvalidArgument("page_token", "is not a token that a list call returned")
 
         def work(session: Session) -> tuple[list[Teacher], str]:

@@ -44,10 +44,12 @@ class ModelAnswers(Backend):
         batcher: Its queue.
         threads: Where texts are tokenized and tokens are generated.
         token_budget: Padded tokens a batch that a bulk caller makes.
+        rewards: Scores are rewards, not log-likelihoods.
     """
 
-    def __init__(self, engine: Engine, batcher: Batcher, threads: Threads, token_budget: int) -> None:
+    def __init__(self, engine: Engine, batcher: Batcher, threads: Threads, token_budget: int, *, rewards: bool) -> None:
         self._engine = engine
+        self._rewards = rewards
         self._batcher = batcher
         self._threads = threads
         self._budget = token_budget
@@ -101,7 +103,7 @@ class ModelAnswers(Backend):
     def _scored(self, answer: NDArray[np.float32]) -> Scored | W2SError:
         if not np.isfinite(answer).all():
             return Internal(_NOT_FINITE)
-        return Scored(token_log_likelihoods=answer) if self._engine.generates else Scored(reward=float(answer[0]))
+        return Scored(reward=float(answer[0])) if self._rewards else Scored(token_log_likelihoods=answer)
 
 
 class ModelOpener:
@@ -158,7 +160,8 @@ class ModelOpener:
             max_delay_s=settings.batch_delay_ms / 1000,
             observer=self._metrics.queue(teacher),
         )
-        return ModelAnswers(engine, batcher, self._threads, settings.token_budget)
+        rewards = isinstance(spec.reading, RewardReading)
+        return ModelAnswers(engine, batcher, self._threads, settings.token_budget, rewards=rewards)
 
     def _identify(self, spec: ModelBackend, field: str) -> Identity:
         pinned, reading = self._sources.pin(spec.model, f"{field}.model"), spec.reading
@@ -205,9 +208,9 @@ def _abilities(reading: Reading) -> frozenset[Ability]:
 def _own_names(config: dict[str, Any], field: str) -> tuple[str, ...]:
     """The names that a published classifier has for its classes, in the order of its outputs."""
     names = config.get("id2label")
-    if not isinstance(names, dict) or len(names) < _MIN_CLASSES:
+    if not isinstance(names, dict) or len(names) < _MIN_CLASSES or set(names) != set(map(str, range(len(names)))):
         raise InvalidArgument(field, "is required: the model has no names for its classes")
-    return tuple(str(names[key]) for key in sorted(names, key=int))
+    return tuple(str(names[str(index)]) for index in range(len(names)))
 
 
 def _first_error(parts: Sequence[Result | W2SError] | W2SError) -> list[Result] | W2SError:
