@@ -163,6 +163,8 @@ class OpenAi:
             self._enter()
             entered = True
             async for event in self._chunks(body, request):
+                if self._state.switches.keep_alive:
+                    yield b": keep-alive\n\n"
                 yield f"data: {json.dumps(event)}\n\n".encode()
             done = True
             yield b"data: [DONE]\n\n"
@@ -185,6 +187,8 @@ class OpenAi:
             await self._state.wait(request)
             if index >= switches.stream_events and switches.stream_error:
                 raise Refused("told to fail", _STATUS[switches.stream_error])
+            if index >= switches.stream_events and switches.stream_cut == "end":
+                return
             if index >= switches.stream_events and switches.stream_cut:
                 raise ConnectionAbortedError
             yield {**self._frame(), "choices": [{"index": 0, "text": text, **_finish(step, body.stop)}]}

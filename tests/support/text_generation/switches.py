@@ -25,7 +25,9 @@ class Switches:
         model: The model's id; another id is another model.
         api: `tgi` serves TGI's routes and `openai` only the `/v1` ones, as vLLM does.
         prefill_logprobs: TGI: read log-probabilities of given texts.
+        prefill_bare: TGI: read given texts without the token that begins every text.
         grammar: TGI: support grammars.
+        grammar_ignored: TGI: take grammars and do as without.
         echo: OpenAI: support `echo` with `logprobs`.
         max_top_n_tokens: Most probable tokens listed at most.
         max_concurrent_requests: Requests at once; one more is refused, not queued.
@@ -42,7 +44,8 @@ class Switches:
         truncated_count: How many of the next answers are cut in half.
         padding: Bytes of nonsense in each answer.
         stream_error: The type of the error event that ends every stream after `stream_events`.
-        stream_cut: Whether streams break off after `stream_events`.
+        stream_cut: How streams end after `stream_events`, before they are done: `abort` breaks the
+            connection and `end` ends the answer as if it were whole.
         stream_events: How many events come first.
         missing_logprob: The token whose log-probability is null in every answer.
     """
@@ -50,7 +53,9 @@ class Switches:
     model: str = "toy/one"
     api: str = "tgi"
     prefill_logprobs: bool = False
+    prefill_bare: bool = False
     grammar: bool = True
+    grammar_ignored: bool = False
     echo: bool = True
     max_top_n_tokens: int = 5
     max_concurrent_requests: int = 128
@@ -67,7 +72,7 @@ class Switches:
     truncated_count: int = 0
     padding: int = 0
     stream_error: str = ""
-    stream_cut: bool = False
+    stream_cut: str = ""
     stream_events: int = 0
     missing_logprob: str = ""
 

@@ -178,7 +178,7 @@ class Tgi:
         return answer
 
     def _prefill(self, text: str) -> list[dict[str, Any]]:
-        tokens = encode(text)
+        tokens = encode(text)[self._state.switches.prefill_bare :]
         read = self._model.read(tokens)
         return [self._token(token, value) for token, value in zip(tokens, read, strict=True)]
 
@@ -218,6 +218,8 @@ class Tgi:
             await self._state.wait(request)
             if index > switches.stream_events and switches.stream_error:
                 raise Refused("told to fail", switches.stream_error)
+            if index > switches.stream_events and switches.stream_cut == "end":
+                return
             if index > switches.stream_events and switches.stream_cut:
                 raise ConnectionAbortedError
             if switches.keep_alive:
@@ -252,7 +254,7 @@ class Tgi:
             seed=asked.seed,
             stop=tuple(asked.stop),
             top_n=asked.top_n_tokens or 0,
-            answers=_answers(asked.grammar),
+            answers=() if switches.grammar_ignored else _answers(asked.grammar),
         )
 
     def _problems(self, body: Generate, *, streamed: bool) -> Iterator[tuple[str, bool]]:

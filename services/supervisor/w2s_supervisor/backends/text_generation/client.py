@@ -80,7 +80,6 @@ class Client:
             transport=self._wire,
             headers={"Accept-Encoding": "identity"},
             timeout=None,
-            follow_redirects=False,
             trust_env=False,
         )
 

@@ -39,7 +39,7 @@ class Wire(httpx2.AsyncHTTPTransport):
 
     def __init__(self, places: int, token: Callable[[], str]) -> None:
         limits = httpx2.Limits(max_connections=places, max_keepalive_connections=places)
-        super().__init__(verify=_trust(), trust_env=False, limits=limits)
+        super().__init__(verify=_trust(), limits=limits)
         self._token = token
         self.opened = 0
         self.sent_token = ""

@@ -180,6 +180,13 @@ async def test_auto_says_what_would_help_when_nothing_works(teachers, control, p
         (ClassMethod.GRAMMAR, {}, (" yes", " definitely not"), "' definitely not' is not one"),
         (ClassMethod.TOP_TOKENS, {"api": "openai"}, (" yes", " definitely not"), "' definitely not' is not one"),
         (ClassMethod.TOP_TOKENS, {}, ("ü", "ö"), "different tokens"),
+        (ClassMethod.GRAMMAR, {"grammar_ignored": True}, (" yes", " no"), "does not apply the grammar"),
+        (
+            ClassMethod.PREFILL,
+            {"prefill_logprobs": True, "prefill_bare": True},
+            (" yes", " no"),
+            "in one way and reads",
+        ),
     ],
 )
 async def test_a_method_that_cannot_work_is_refused_with_its_remedy(
@@ -191,10 +198,12 @@ async def test_a_method_that_cannot_work_is_refused_with_its_remedy(
     assert words in caught.value.message
 
 
-async def test_an_answer_that_merges_with_the_prompt_is_no_next_token(teachers, prompt):
+@pytest.mark.parametrize("answer", ["y", "ye"])
+async def test_an_answer_that_merges_with_the_prompt_is_no_next_token(answer, teachers, prompt):
+    template = prompt("{text}->", answers=(answer, "n"))
     with pytest.raises(FailedPrecondition) as caught:
-        await teachers.identify(prompt=prompt("{text}->", answers=("y", "n")), class_method=ClassMethod.TOP_TOKENS)
-    assert "'y' is not one" in caught.value.message
+        await teachers.identify(prompt=template, class_method=ClassMethod.TOP_TOKENS)
+    assert f"'{answer}' is not one" in caught.value.message
 
 
 async def test_a_grammar_that_lists_beginnings_in_place_of_answers_is_refused(teachers, control, prompt):

@@ -79,6 +79,19 @@ async def test_nothing_is_tried_again_once_its_time_is_over(teachers, control):
     await client.close()
 
 
+async def test_all_attempts_share_one_requests_time(teachers, control):
+    class Steady(random.Random):
+        def uniform(self, a, b):
+            return 0.2
+
+    client = Client(teachers.url, 4, 0.5, lambda: "", teachers.errors.append, Steady())
+    control(fail_status=503, fail_count=9)
+    assert type(await error_of(tokens(client))) is Unavailable
+    # Begun at 0, 0.2 and 0.4 s.
+    assert 2 <= len(teachers.errors) <= 3
+    await client.close()
+
+
 @pytest.mark.parametrize(
     ("status", "error", "kind", "words"),
     [

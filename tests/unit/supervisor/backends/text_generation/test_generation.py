@@ -159,9 +159,9 @@ def test_tokens_of_text_that_is_held_back_are_counted_later():
     assert trimmer.feed(Event("a", 1, "eos")) == Piece(3, "a", 1, "eos")
 
 
-async def test_comments_between_events_are_passed_over(teachers, control):
+@APIS
+async def test_comments_between_events_are_passed_over(writer, control):
     control(keep_alive=True)
-    writer = await teachers.open()
     pieces = (await gather(writer.generate(Sampling(PROMPT, max_new_tokens=4))))[0]
     assert text_of(pieces) == "".join(greedy(4))
 
@@ -193,8 +193,9 @@ async def test_a_stream_that_fails_before_its_first_event_is_asked_for_again(wri
 
 
 @APIS
-async def test_a_stream_that_breaks_off_is_not_begun_again(writer, control, teachers):
-    control(stream_cut=True, stream_events=2)
+@pytest.mark.parametrize("how", ["abort", "end"])
+async def test_a_stream_that_breaks_off_is_not_begun_again(how, writer, control, teachers):
+    control(stream_cut=how, stream_events=2)
     before = len(control()["requests"])
     text, raised = await read_until(Unavailable, writer.generate(Sampling(PROMPT, max_new_tokens=6)))
     assert (text, "middle of its answer" in raised.message) == ("".join(greedy(2)), True)

@@ -7,7 +7,7 @@ import pytest
 from w2s.errors import InvalidArgument
 from w2s.models.inputs import Completion, Row, Sampling
 from w2s_supervisor.backends.protocol import Lane
-from w2s_supervisor.backends.text_generation.openai import OpenAiServer, _translated
+from w2s_supervisor.backends.text_generation.openai import OpenAiServer, _token, _translated
 from w2s_supervisor.spec import ClassMethod
 
 
@@ -71,6 +71,12 @@ async def test_one_of_several_models_must_be_named():
     facts = await OpenAiServer(Canned("b", "a"), "b", "spec.model").who()
     assert facts.revision == "b"
     assert "created" not in facts.said
+
+
+def test_vllms_least_log_probability_stands_for_none():
+    assert _token("a", -9999.0).log_probability == float("-inf")
+    assert _token("a", -9998.0).log_probability == -9998.0
+    assert _token("a", None).log_probability is None
 
 
 @pytest.mark.parametrize(

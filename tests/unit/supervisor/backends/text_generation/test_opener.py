@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import psutil
 import pytest
 from support.text_generation.language import ToyModel
 
@@ -26,6 +27,16 @@ async def test_a_v1_server_is_known_by_its_models_name(teachers, control):
     identity = await teachers.identify()
     assert (identity.revision, identity.label_names) == ("toy/one", ())
     assert identity.abilities == set(Ability) - {Ability.LABEL}
+
+
+async def test_nothing_stays_open_once_a_server_is_identified(teachers, control, prompt):
+    await teachers.identify(prompt=prompt())
+    control(fail_status=503, fail_count=9)
+    with pytest.raises(Unavailable):
+        await teachers.identify(prompt=prompt())
+    port = int(teachers.url.rsplit(":", 1)[1])
+    ours = psutil.Process().connections("tcp")
+    assert [one for one in ours if one.raddr and one.raddr.port == port and one.status == "ESTABLISHED"] == []
 
 
 async def test_the_digest_is_that_of_all_that_decides_answers(teachers, control, prompt):

@@ -76,6 +76,31 @@ async def test_a_server_started_anew_as_another_model_is_noticed_at_once(api, te
             await anext(teacher.generate(Sampling("the cat")))
 
 
+async def test_a_stream_from_a_server_started_anew_gives_out_nothing(teachers, prompt):
+    with running() as first:
+        teachers.url = first.url
+        teachers.endpoints = type(teachers.endpoints)((first.url,))
+        teacher = await teachers.open(prompt=prompt())
+        await anext(teacher.generate(Sampling("the cat")))
+    port = int(first.url.rsplit(":", 1)[1])
+    with running(port=port, model="toy/two"), pytest.raises(FailedPrecondition, match="serves another model"):
+        await anext(teacher.generate(Sampling("the cat")))
+
+
+async def test_a_stream_that_has_the_only_place_can_be_checked(teachers):
+    class Hurried:
+        now = 0.0
+
+        def __call__(self):
+            self.now += 11
+            return self.now
+
+    teachers.clock = Hurried()
+    teacher = await teachers.open(max_concurrency=1, timeout_s=5)
+    pieces = [piece async for piece in teacher.generate(Sampling("the cat", max_new_tokens=3))]
+    assert sum(piece.tokens for piece in pieces) == 3
+
+
 async def test_a_server_that_does_not_say_who_it_is_labels_nothing(teachers, control, prompt):
     teacher = await teachers.open(prompt=prompt())
     await teacher.label(ROWS, Lane.ONLINE)
