@@ -121,8 +121,8 @@ class CausalEngine(Engine):
         width = hidden.shape[1]
         asked = torch.tensor([row * width + at for row, (positions, _) in enumerate(queries) for at in positions])
         targets = torch.tensor([token for _, tokens in queries for token in tokens])
-        positions, rows = torch.unique_consecutive(asked.to(self._model.device), return_inverse=True)
-        found = self._model.log_probabilities(hidden.flatten(0, 1)[positions], rows, targets.to(self._model.device))
+        places, rows = torch.unique_consecutive(asked.to(self._model.device), return_inverse=True)
+        found = self._model.log_probabilities(hidden.flatten(0, 1)[places], rows, targets.to(self._model.device))
         return np.split(found.cpu().numpy(), np.cumsum([len(tokens) for _, tokens in queries])[:-1])
 
     def logits(self, parts: Sequence[Sequence[NDArray[np.float32]]]) -> NDArray[np.float32]:

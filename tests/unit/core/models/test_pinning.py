@@ -36,6 +36,11 @@ for step, *args in json.loads(sys.argv[2]):
             print(json.dumps([pinned.revision, pinned.digest]))
         elif step == "config":
             print(json.dumps(sources.config(pinned)))
+        elif step == "load":
+            import torch
+            from w2s.models.loading import load_engine
+            from w2s.models.spec import ClassifierReading
+            print(json.dumps(load_engine(sources.fetch(pinned), ClassifierReading(), torch.device("cpu")).label_names))
         else:
             path = sources.fetch(Pinned("hf://org/mini", *args) if args else pinned, "spec.model")
             print(json.dumps([str(path), sorted(file.name for file in path.iterdir())]))
@@ -91,11 +96,12 @@ def run(url, cache, *steps, **env):
 
 
 def test_a_hub_model_is_pinned_without_its_weights_and_fetched_as_pinned(hub, cache, model):
-    by_branch, config, fetched, by_commit, by_tag = run(
-        hub.url, cache, ["pin", "main"], ["config"], ["fetch"], ["pin", COMMIT], ["pin", "v1/x"]
+    by_branch, config, fetched, by_commit, by_tag, classes = run(
+        hub.url, cache, ["pin", "main"], ["config"], ["fetch"], ["pin", COMMIT], ["pin", "v1/x"], ["load"]
     )
     assert by_branch == by_commit == by_tag == [COMMIT, folder_digest(model)]
     assert config["model_type"] == "bert"
+    assert classes == ["class 0", "class 1", "class 2"]
     weights = [request for request in hub.requests if "safetensors" in request]
     # All of it was asked for once, after pinning, and nothing but what decides.
     assert weights == [f"{method} org/mini/resolve/{COMMIT}/model.safetensors" for method in ("HEAD", "GET")]
