@@ -55,9 +55,7 @@ def test_replicas_converge_to_the_desired_teacher_and_tell(both, weak, teachers,
     eventually(lambda: states(two, first) == {"one": "ACTIVE", "two": "ACTIVE"})
 
 
-def test_a_replica_that_cannot_follow_says_why_and_serves_on(
-    replicas, both, weak, copied, flip, examples, eventually
-):
+def test_a_replica_that_cannot_follow_says_why_and_serves_on(replicas, both, weak, copied, flip, examples, eventually):
     one, two = both
     first = one.register("first", weak.result.model)
     one.activate(first)
@@ -66,7 +64,7 @@ def test_a_replica_that_cannot_follow_says_why_and_serves_on(
     damaged = one.register("damaged", common.ModelRef(uri=uri))
     # The replica that activates it has it in memory already; the other one finds it damaged.
     assert one.activate(damaged, load_only=True).status.state == common.JOB_STATE_SUCCEEDED
-    loaded = {name: {**{"one": "REGISTERED", "two": "REGISTERED"}, name: "LOADED"} for name in ("one", "two")}
+    loaded = {name: {"one": "REGISTERED", "two": "REGISTERED", name: "LOADED"} for name in ("one", "two")}
     eventually(lambda: states(one, damaged) in loaded.values())
     holder = next(name for name, state in states(one, damaged).items() if state == "LOADED")
     flip(folder / "model.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -21,8 +22,7 @@ class Load:
         self.digests = [[] for _ in range(CLIENTS)]
         self.failures = []
         self._threads = [
-            threading.Thread(target=self._call, args=(connected, target, examples, digests))
-            for digests in self.digests
+            threading.Thread(target=self._call, args=(connected, target, examples, digests)) for digests in self.digests
         ]
 
     def __enter__(self):
@@ -90,7 +90,7 @@ def test_no_call_fails_and_no_caller_sees_a_teacher_come_back(client, server, pa
             time.sleep(0.01)
     assert load.failures == []
     for digests in load.digests:
-        flips = [(a, b) for a, b in zip(digests, digests[1:], strict=False) if a != b]
+        flips = [(a, b) for a, b in itertools.pairwise(digests) if a != b]
         assert flips in ([], [(first.version.digest, second.version.digest)])
     assert {digests[-1] for digests in load.digests} == {second.version.digest}
 

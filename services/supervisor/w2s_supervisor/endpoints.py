@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from w2s.artifacts.uris import is_plain
 from w2s.errors import FailedPrecondition, InvalidArgument
 
+_TOKEN = re.compile(r"[!-~]+")
 _SCHEMES = frozenset({"http", "https", "grpc", "grpcs"})
 
 
@@ -44,16 +46,20 @@ class Endpoints:
         """The bearer token in a credential's file, read anew each time; empty for no name.
 
         Raises:
-            FailedPrecondition: There is no such file.
+            FailedPrecondition: There is no such file, or what it holds is no token.
         """
         if not name:
             return ""
         if self.credentials is None:
             raise FailedPrecondition("set credentials_folder to the folder with the bearer tokens")
         try:
-            return (self.credentials / name).read_text().strip()
+            token = (self.credentials / name).read_text(errors="replace").strip()
         except OSError:
             raise FailedPrecondition(f"there is no readable credential {name}") from None
+        if not _TOKEN.fullmatch(token):
+            # HTTP libraries quote a header that they cannot send: it must not come to that.
+            raise FailedPrecondition(f"credential {name} is not one line of printable ASCII characters")
+        return token
 
 
 def _is_plain_url(url: str) -> bool:

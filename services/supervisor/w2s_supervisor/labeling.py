@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,14 +17,27 @@ from w2s.artifacts import Artifact, ArtifactRef, ArtifactStore, Parent
 from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, check_schema, expect_schema
 from w2s.artifacts.tables import LabelRow, iterate_examples, labels_table, write_labels
 from w2s.artifacts.workspace import Workspace
-from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, W2SError
+from w2s.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+    W2SError,
+)
 from w2s.jobs import Job, Progress, Report
 from w2s.models.inputs import Row
 from w2s_supervisor.backends.protocol import Labelled, Lane
-from w2s_supervisor.desk import Desk, Target
+from w2s_supervisor.desk import Answer, Desk, Target
 from w2s_supervisor.teachers import Teacher
 
+log = logging.getLogger(__name__)
+
 Examples = list[tuple[str, str, str]]
+
+_FIRST_DELAY_S = 0.5
+_MAX_DELAY_S = 30.0
 
 
 class LabelingSpec(BaseModel):
@@ -50,12 +65,14 @@ class Labeler:
         store: Where datasets are and labels go.
         desk: Asks the teacher.
         chunk_rows: Rows that new jobs commit at once.
+        patience_s: Seconds that a job waits for a teacher that does not answer.
     """
 
-    def __init__(self, store: ArtifactStore, desk: Desk, chunk_rows: int) -> None:
+    def __init__(self, store: ArtifactStore, desk: Desk, chunk_rows: int, patience_s: float) -> None:
         self._store = store
         self._desk = desk
         self._chunk_rows = chunk_rows
+        self._patience_s = patience_s
 
     async def plan(self, spec: LabelingSpec, teacher: Teacher) -> dict[str, Any]:
         """Checks that a dataset can be labelled by a teacher, and pins what the job depends on.
@@ -118,13 +135,24 @@ class Labeler:
     async def _chunk(self, work: _Work, examples: Examples) -> pa.Table:
         name, _, digest = work.teacher
         target = Target(name.removeprefix("teachers/"), digest)
-        rows = [Row(text, pair) for _, text, pair in examples]
-        try:
-            answer = await self._desk.label(target, rows, Lane.BULK, "text_pair of row {} of the chunk")
-        except InvalidArgument as error:
-            raise InvalidArgument("dataset", error.message) from error
+        answer = await self._ask(target, [Row(text, pair) for _, text, pair in examples])
         labels = zip(examples, answer.values, strict=True)
         return labels_table([_label_row(id_, value) for (id_, _, _), value in labels], work.teacher)
+
+    async def _ask(self, target: Target, rows: list[Row]) -> Answer[Labelled]:
+        """The teacher's answer, however often a server behind it has to be asked."""
+        until, delay = time.monotonic() + self._patience_s, _FIRST_DELAY_S
+        while True:
+            try:
+                return await self._desk.label(target, rows, Lane.BULK, "text_pair of row {} of the chunk")
+            except InvalidArgument as error:
+                raise InvalidArgument("dataset", error.message) from error
+            except (Unavailable, ResourceExhausted, DeadlineExceeded) as error:
+                if time.monotonic() + delay > until:
+                    raise
+                log.warning("the teacher does not answer", extra={"target": target.teacher_id, "why": error.message})
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _MAX_DELAY_S)
 
     def _write(self, key: str, work: _Work) -> ArtifactRef:
         teacher, dataset = work.teacher, work.dataset

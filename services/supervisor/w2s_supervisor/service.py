@@ -73,7 +73,7 @@ class Supervisor:
         self.activations = JobManager(
             JobStore(database, "activations"), swaps.activate, slots=1, on_end=metrics.job_ended
         )
-        self._labeler = Labeler(store, self.desk, settings.chunk_rows)
+        self._labeler = Labeler(store, self.desk, settings.chunk_rows, settings.label_patience_s)
         self._labeling = JobStore(database, "labelingJobs")
         self.labeling = JobManager(
             self._labeling, self._labeler.label, slots=settings.label_slots, on_end=self._job_ended
@@ -164,9 +164,9 @@ class Supervisor:
         endpoints = Endpoints(settings.endpoints, settings.credentials_folder)
         return Openers(
             ModelOpener(sources, self._threads, self._device, settings, self._metrics),
-            TextGenerationOpener(endpoints, self._metrics.backend_error),
+            TextGenerationOpener(endpoints, self._metrics.backend_error, max_waiting=settings.max_waiting),
             EnsembleOpener(self._member, self._hold),
-            InferenceOpener(endpoints, self._metrics.backend_error),
+            InferenceOpener(endpoints, self._metrics.backend_error, max_waiting=settings.max_waiting),
         )
 
     async def _member(self, id_: str) -> Identity:

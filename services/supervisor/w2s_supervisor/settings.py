@@ -26,6 +26,9 @@ class SupervisorSettings(ModelSettings):
     keep_previous: bool = Field(True, description="Keep the teacher before the active one in memory, for a rollback")
     swap_drain_s: float = Field(60.0, ge=0, description="Seconds a swap waits for calls on the old teacher to end")
     label_slots: int = Field(1, ge=1, description="Labelling jobs that run at once")
+    label_patience_s: float = Field(
+        600.0, ge=0, description="Seconds a labelling job waits for a teacher that does not answer, before it fails"
+    )
     chunk_rows: int = Field(2048, ge=1, description="Rows a labelling job commits at once")
     endpoints: tuple[str, ...] = Field(
         (), description="Addresses of servers that teachers may be behind, such as http://tgi.models.svc:8080"

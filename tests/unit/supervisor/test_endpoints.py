@@ -66,6 +66,11 @@ def test_a_token_is_read_anew_each_time(tmp_path):
     assert (endpoints.token("tgi"), endpoints.token("")) == ("first", "")
     (tmp_path / "tgi").write_text("second")
     assert endpoints.token("tgi") == "second"
+    for content in (b"secret\nsecret", b"s\xc3\xa9cret", b"\xff", b""):
+        (tmp_path / "bad").write_bytes(content)
+        with pytest.raises(FailedPrecondition, match="credential bad is not one line of printable ASCII") as caught:
+            endpoints.token("bad")
+        assert "secret" not in caught.value.message
     with pytest.raises(FailedPrecondition, match="no readable credential other"):
         endpoints.token("other")
     with pytest.raises(FailedPrecondition, match="credentials_folder"):

@@ -29,6 +29,8 @@ def configure_logs(level: str, service: str) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # It has a line for every request at INFO.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 @contextlib.asynccontextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from w2s.errors import FailedPrecondition, InvalidArgument, W2SError
 from w2s.models.inputs import Completion, Row
+from w2s_supervisor.backends.digest import digest_of
 from w2s_supervisor.backends.protocol import Ability, Backend, Identity, Labelled, Lane, Preferred
 from w2s_supervisor.spec import EnsembleBackend, EnsembleRule
 
@@ -156,8 +155,7 @@ async def _all(asked: Iterable[Coroutine[Any, Any, list[T]]]) -> list[list[T]]:
 
 
 def _digest(spec: EnsembleBackend, members: Sequence[Identity]) -> str:
-    content = {"rule": spec.rule.value, "members": [member.digest for member in members]}
-    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digest_of({"rule": spec.rule.value, "members": [member.digest for member in members]})
 
 
 def _failure(answers: Sequence[object]) -> W2SError | None:

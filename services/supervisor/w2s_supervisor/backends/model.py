@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from w2s.models.sources import ModelSources, Pinned
 from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading, RewardReading
 from w2s.models.tokens import token_batches
 from w2s.models.vetting import weight_bytes
+from w2s_supervisor.backends.digest import digest_of
 from w2s_supervisor.backends.protocol import Ability, Backend, Identity, Labelled, Lane, Scored
 from w2s_supervisor.batching import Batcher, Result
 from w2s_supervisor.metrics import SupervisorMetrics
@@ -193,8 +192,7 @@ class ModelOpener:
 
 def _digest(pinned: Pinned, reading: Reading) -> str:
     """A model says different things when it is read differently: the digest is over both."""
-    content = {"model": pinned.digest, type(reading).__name__: reading.model_dump(mode="json")}
-    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digest_of({"model": pinned.digest, type(reading).__name__: reading.model_dump(mode="json")})
 
 
 def _abilities(reading: Reading) -> frozenset[Ability]:

@@ -523,7 +523,7 @@ async def test_a_token_is_read_anew_for_each_request(scripted, connect, opener, 
 
     assert scripted.tokens == ["Bearer one", "Bearer two"]
     (tmp_path / "there").write_text("secret\nsecret")
-    with pytest.raises(FailedPrecondition, match="more than one line") as caught:
+    with pytest.raises(FailedPrecondition, match="credential there is not one line") as caught:
         await backend.label(rows("a"), Lane.ONLINE)
     assert "secret" not in str(caught.value)
     with pytest.raises(FailedPrecondition, match="no readable credential gone"):

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 
-from w2s.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, W2SError
+from w2s.errors import FailedPrecondition, InvalidArgument, W2SError
 from w2s.models.inputs import Row
 from w2s_supervisor.backends.inference.outputs import labels_of
 from w2s_supervisor.backends.inference.remote import Output, Remote
 from w2s_supervisor.backends.inference.retries import retried
 from w2s_supervisor.backends.protocol import Backend, Labelled, Lane
+from w2s_supervisor.backends.room import Room
 from w2s_supervisor.spec import InferenceBackend
 
 _BATCH = 64
 _IN_FLIGHT = 8
-# Bulk callers leave room for the others.
-_BULK_IN_FLIGHT = 4
-_MAX_WAITING = 4096
 
 
 class InferenceAnswers(Backend):
@@ -29,29 +26,31 @@ class InferenceAnswers(Backend):
         spec: How it is asked.
         version: The version that must answer; empty for any.
         on_error: Told each failed request's kind.
+        max_waiting: Rows that may wait.
     """
 
-    def __init__(self, remote: Remote, spec: InferenceBackend, version: str, on_error: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        spec: InferenceBackend,
+        version: str,
+        on_error: Callable[[str], None],
+        max_waiting: int,
+    ) -> None:
         self._remote = remote
         self._spec = spec
         self._version = version
         self._on_error = on_error
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        self._bulk = asyncio.Semaphore(_BULK_IN_FLIGHT)
-        self._waiting = 0
+        self._room = Room(_IN_FLIGHT, max_waiting)
         self.needs_pairs = bool(spec.pair_input)
 
     async def label(self, rows: Sequence[Row], lane: Lane) -> list[Labelled | W2SError]:
         """As `Backend.label`; rows that make the server refuse a request are found by halving it."""
-        if lane is Lane.ONLINE and self._waiting and self._waiting + len(rows) > _MAX_WAITING:
-            raise ResourceExhausted(f"{self._waiting} rows wait for this teacher's server, of {_MAX_WAITING}")
         # A second text that the model cannot take would be lost without a word.
         good = [row for row in rows if self._takes(row)]
-        self._waiting += len(good)
-        try:
+        with self._room.admit(len(good), lane):
             answers = iter(await self._batches(good, lane))
-        finally:
-            self._waiting -= len(good)
         refusal = InvalidArgument("text_pair", "is set, and this teacher reads single texts")
         return [next(answers) if self._takes(row) else refusal for row in rows]
 
@@ -73,10 +72,7 @@ class InferenceAnswers(Backend):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _batch(self, rows: Sequence[Row], lane: Lane) -> list[Labelled | W2SError]:
-        async with AsyncExitStack() as held:
-            if lane is Lane.BULK:
-                await held.enter_async_context(self._bulk)
-            await held.enter_async_context(self._slots)
+        async with self._room.turn(lane), self._slots:
             return await self._isolating(rows)
 
     async def _isolating(self, rows: Sequence[Row]) -> list[Labelled | W2SError]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib
-import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
 from w2s.errors import FailedPrecondition, InvalidArgument, Unavailable
+from w2s_supervisor.backends.digest import digest_of
 from w2s_supervisor.backends.inference.answers import InferenceAnswers
 from w2s_supervisor.backends.inference.remote import Metadata, Remote, Tensor
 from w2s_supervisor.backends.inference.retries import retried
@@ -19,7 +17,6 @@ from w2s_supervisor.backends.protocol import Ability, Backend, Identity
 from w2s_supervisor.endpoints import Endpoints
 from w2s_supervisor.spec import InferenceBackend
 
-_TOKEN = re.compile(r"[!-~]*")
 _TRANSPORTS = {
     "grpc": ("over_grpc", "GrpcRemote"),
     "grpcs": ("over_grpc", "GrpcRemote"),
@@ -34,11 +31,13 @@ class InferenceOpener:
     Args:
         endpoints: The servers that may be asked.
         on_error: Told each failed request's kind, such as `unavailable`.
+        max_waiting: Rows that may wait for one server.
     """
 
-    def __init__(self, endpoints: Endpoints, on_error: Callable[[str], None]) -> None:
+    def __init__(self, endpoints: Endpoints, on_error: Callable[[str], None], max_waiting: int = 1024) -> None:
         self._endpoints = endpoints
         self._on_error = on_error
+        self._max_waiting = max_waiting
 
     async def identify(self, spec: InferenceBackend, field: str) -> Identity:
         """As `Opener.identify`: the server's word about the model, and how it is asked."""
@@ -61,7 +60,7 @@ class InferenceOpener:
         except BaseException:
             await remote.close()
             raise
-        return InferenceAnswers(remote, spec, _version(spec, metadata), self._on_error)
+        return InferenceAnswers(remote, spec, _version(spec, metadata), self._on_error, self._max_waiting)
 
     async def _connect(self, spec: InferenceBackend, field: str) -> Remote:
         url = self._endpoints.check(spec.url, f"{field}.url")
@@ -71,15 +70,8 @@ class InferenceOpener:
             raise InvalidArgument(f"{field}.url", "must have no path, for gRPC has none")
         # The SDK takes a second to import, and is needed for these teachers only.
         transport = getattr(await asyncio.to_thread(importlib.import_module, f"{__package__}.{module}"), name)
-        remote: Remote = transport(url, spec.model, spec.model_version, lambda: self._token(spec.credential))
+        remote: Remote = transport(url, spec.model, spec.model_version, lambda: self._endpoints.token(spec.credential))
         return remote
-
-    def _token(self, credential: str) -> str:
-        token = self._endpoints.token(credential)
-        if not _TOKEN.fullmatch(token):
-            # Libraries quote a header that they cannot send.
-            raise FailedPrecondition("the credential's file holds more than one line of printable ASCII characters")
-        return token
 
     async def _metadata(self, remote: Remote, spec: InferenceBackend, field: str) -> Metadata:
         if not await retried(remote.is_ready, spec.timeout_s, self._on_error):
@@ -125,10 +117,9 @@ def _version(spec: InferenceBackend, metadata: Metadata) -> str:
 def _identity(spec: InferenceBackend, metadata: Metadata) -> Identity:
     # Where the server is and how it is reached decides no answer.
     asked = spec.model_dump(mode="json", exclude={"url", "timeout_s", "credential"})
-    content = json.dumps({"metadata": asdict(metadata), "asked": asked}, sort_keys=True)
     return Identity(
         revision=spec.model_version or ",".join(metadata.versions) or "unversioned",
-        digest="sha256:" + hashlib.sha256(content.encode()).hexdigest(),
+        digest=digest_of({"metadata": asdict(metadata), "asked": asked}),
         label_names=spec.label_names,
         abilities=frozenset({Ability.LABEL}),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from w2s.errors import FailedPrecondition, InvalidArgument, W2SError
 from w2s.models.inputs import Completion, Piece, Row, Sampling
 from w2s.models.prompts import PromptTemplate
 from w2s_supervisor.backends.protocol import Backend, Labelled, Lane, Scored
+from w2s_supervisor.backends.room import Room
 from w2s_supervisor.backends.text_generation.asking import each
 from w2s_supervisor.backends.text_generation.classes import ClassReader
 from w2s_supervisor.backends.text_generation.client import Client, Event, Give
@@ -21,14 +23,17 @@ from w2s_supervisor.backends.text_generation.witness import Witness
 
 _MOST_STOPS = 4
 
+T = TypeVar("T")
+
 
 class TextGenerationAnswers(Backend):
-    """Asks a server. Requests wait in the order they come for one of its places, whatever their lane.
+    """Asks a server. Requests wait in the order they come for one of its places; bulk ones for half of them.
 
     Args:
         client: The server's connections, which it owns.
         server: The server.
         witness: Knows whether it is still the same.
+        room: How much may wait for it.
         prompt: How examples are put; None when it does not label.
         reader: Reads class probabilities; None when it does not label.
         problem: Why it cannot read given texts, or None.
@@ -39,6 +44,7 @@ class TextGenerationAnswers(Backend):
         client: Client,
         server: TextServer,
         witness: Witness,
+        room: Room,
         prompt: PromptTemplate | None,
         reader: ClassReader | None,
         problem: Lacks | None,
@@ -46,6 +52,7 @@ class TextGenerationAnswers(Backend):
         self._client = client
         self._server = server
         self._witness = witness
+        self._room = room
         self._prompt = prompt
         self._reader = reader
         self._problem = problem
@@ -55,20 +62,24 @@ class TextGenerationAnswers(Backend):
         """As `Backend.label`."""
         if self._prompt is None or self._reader is None:
             raise FailedPrecondition("this teacher cannot label: it was registered without a prompt")
-        await self._witness.confirm()
-        answers = await each([self._reader.read(self._prompt.render(row)) for row in rows])
-        await self._witness.confirm()
+        prompts = map(self._prompt.render, rows)
+        with self._room.admit(len(rows), lane):
+            await self._witness.confirm()
+            answers = await each([self._in_turn(self._reader.read(prompt), lane) for prompt in prompts])
+            await self._witness.confirm()
         return answers
 
     async def score(self, completions: Sequence[Completion], lane: Lane) -> list[Scored | W2SError]:
         """As `Backend.score`."""
         if self._problem is not None:
             raise self._problem
-        await self._witness.confirm()
         prompts = list(dict.fromkeys(completion.prompt for completion in completions))
-        keys = dict(zip(prompts, await each([self._server.keys(prompt) for prompt in prompts]), strict=True))
-        answers = await each([self._score(completion, keys[completion.prompt]) for completion in completions])
-        await self._witness.confirm()
+        with self._room.admit(len(completions), lane):
+            await self._witness.confirm()
+            found = await each([self._in_turn(self._server.keys(prompt), lane) for prompt in prompts])
+            keys = dict(zip(prompts, found, strict=True))
+            answers = await each([self._in_turn(self._score(c, keys[c.prompt]), lane) for c in completions])
+            await self._witness.confirm()
         return answers
 
     async def generate(self, sampling: Sampling) -> AsyncGenerator[Piece, None]:
@@ -105,6 +116,10 @@ class TextGenerationAnswers(Backend):
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def _in_turn(self, question: Coroutine[Any, Any, T], lane: Lane) -> T:
+        async with self._room.turn(lane):
+            return await question
 
     async def _score(self, completion: Completion, prompt: list[Key] | W2SError) -> Scored:
         if isinstance(prompt, W2SError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import random
 import time
@@ -12,7 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from w2s.errors import FailedPrecondition, InvalidArgument, NotFound
+from w2s_supervisor.backends.digest import digest_of
 from w2s_supervisor.backends.protocol import Ability, Backend, Identity
+from w2s_supervisor.backends.room import Room
 from w2s_supervisor.backends.text_generation.backend import TextGenerationAnswers
 from w2s_supervisor.backends.text_generation.classes import ClassReader, choose, example
 from w2s_supervisor.backends.text_generation.client import Client
@@ -58,6 +58,7 @@ class TextGenerationOpener:
         on_error: Told the kind of each HTTP attempt that fails, one of `failures.Kind`.
         rng: Where the jitter of pauses between attempts is from.
         clock: Seconds that only grow.
+        max_waiting: Rows that may wait for one server.
     """
 
     def __init__(
@@ -66,9 +67,11 @@ class TextGenerationOpener:
         on_error: Callable[[Kind], None],
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
+        max_waiting: int = 1024,
     ) -> None:
         self._endpoints = endpoints
         self._on_error = on_error
+        self._max_waiting = max_waiting
         self._rng = rng or random.Random()  # noqa: S311 - jitter is no secret
         self._clock = clock
 
@@ -91,8 +94,9 @@ class TextGenerationOpener:
             facts = {"host": host, "model": connection.facts.name, "api": connection.server.api.name}
             log.info("teacher's server", extra={**facts, "class_method": reader.method.name if reader else None})
             witness = Witness(connection.server, connection.client, connection.facts, self._clock)
+            room = Room(spec.max_concurrency or _PLACES, self._max_waiting)
             return TextGenerationAnswers(
-                connection.client, connection.server, witness, spec.prompt, reader, connection.problem
+                connection.client, connection.server, witness, room, spec.prompt, reader, connection.problem
             )
 
     @contextlib.asynccontextmanager
@@ -147,9 +151,8 @@ def _identity(spec: TextGenerationBackend, connection: _Connection) -> Identity:
         "class_method": connection.reader.method.value if connection.reader else None,
         "prompt": spec.prompt.model_dump(mode="json") if spec.prompt else None,
     }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     abilities = {Ability.GENERATE}
     abilities |= {Ability.LABEL} if spec.prompt else set()
     abilities |= {Ability.SCORE, Ability.COMPARE} if connection.problem is None else set()
     names = spec.prompt.label_names if spec.prompt else ()
-    return Identity(connection.facts.revision, f"sha256:{digest}", names, frozenset(abilities))
+    return Identity(connection.facts.revision, digest_of(content), names, frozenset(abilities))

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import functools
-import logging
-import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
 
-from w2s.errors import FailedPrecondition
 from w2s_supervisor.backends.text_generation.failures import Refused, Unreadable
 
 # A prefill of 32,768 tokens is about 3 MB.
 MAX_BYTES = 32_000_000
-_TOKEN = re.compile(r"[!-~]*")
-
-# It has a line for every request at INFO.
-logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 class Wire(httpx2.AsyncHTTPTransport):
@@ -50,7 +43,7 @@ class Wire(httpx2.AsyncHTTPTransport):
         Raises:
             Refused: The status is not 2xx.
             Unreadable: The answer is compressed, which could hide its size.
-            FailedPrecondition: The token cannot be sent.
+            FailedPrecondition: There is no token to be read.
         """
         self._authorize(request)
         request.extensions = {**request.extensions, "trace": self._traced}
@@ -70,12 +63,8 @@ class Wire(httpx2.AsyncHTTPTransport):
     def _authorize(self, request: httpx2.Request) -> None:
         self.sent_token = self._token()
         request.headers.pop("Authorization", None)
-        if not self.sent_token:
-            return
-        if not _TOKEN.fullmatch(self.sent_token):
-            # HTTP libraries quote a header that they cannot send.
-            raise FailedPrecondition("the credential's file holds more than one line of printable ASCII characters")
-        request.headers["Authorization"] = f"Bearer {self.sent_token}"
+        if self.sent_token:
+            request.headers["Authorization"] = f"Bearer {self.sent_token}"
 
     async def _traced(self, event: str, _info: dict[str, Any]) -> None:
         self.opened += event == "connection.connect_tcp.complete"

@@ -181,7 +181,7 @@ async def test_time_spent_waiting_for_a_place_is_not_counted(teachers, control, 
 async def test_no_more_requests_are_in_flight_than_allowed(teachers, control, prompt):
     teacher = await teachers.open(prompt=prompt(), max_concurrency=3)
     control(latency_s=0.02)
-    await teacher.label([Row(f"the cat {number}") for number in range(24)], Lane.BULK)
+    await teacher.label([Row(f"the cat {number}") for number in range(24)], Lane.ONLINE)
     seen = control()
     assert seen["most_in_flight"] == 3
 
@@ -190,7 +190,7 @@ async def test_connections_are_kept(teachers, control, prompt):
     teacher = await teachers.open(prompt=prompt(), max_concurrency=3)
     before = len(control()["peers"])
     for _ in range(3):
-        await teacher.label([Row(f"the cat {number}") for number in range(24)], Lane.BULK)
+        await teacher.label([Row(f"the cat {number}") for number in range(24)], Lane.ONLINE)
     assert len(control()["peers"]) - before <= 3
 
 
