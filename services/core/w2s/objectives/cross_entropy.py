@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from w2s.objectives.precision import full_precision
+
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of soft labels.
@@ -23,7 +25,17 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     Returns:
         A scalar in nats, >= 0.
     """
-    return F.cross_entropy(logits.float(), targets.float())
+    return row_cross_entropy(logits, targets).mean()
+
+
+def row_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """What each row adds to `cross_entropy` before the mean.
+
+    Returns:
+        Shape [B], in nats, >= 0.
+    """
+    logits = full_precision(logits)
+    return F.cross_entropy(logits, targets.to(logits.dtype), reduction="none")
 
 
 def harden(targets: Tensor) -> Tensor:

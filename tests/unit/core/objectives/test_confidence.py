@@ -6,7 +6,15 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from w2s.objectives import auxiliary_confidence_loss, cross_entropy, harden_to_prior, linear_ramp
+from w2s.objectives import (
+    auxiliary_confidence_loss,
+    confidence_targets,
+    cross_entropy,
+    harden_to_prior,
+    linear_ramp,
+    row_cross_entropy,
+    step_ramp,
+)
 
 # Four rows: p_0 = 0.8, 0.6, 0.4, 0.3, and weak labels whose mean w_1 is 0.25.
 PROBABILITIES = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.4, 0.6], [0.3, 0.7]])
@@ -35,6 +43,15 @@ def binary(p0) -> torch.Tensor:
 )
 def test_ramp_rises_linearly_to_one(progress, warmup, weight):
     assert linear_ramp(progress, warmup) == pytest.approx(weight)
+
+
+@pytest.mark.parametrize(
+    ("progress", "weight"),
+    # As published: a slow start, and at s_0 = 0.1 a jump from 0.1 to 1.
+    [(0, 0), (0.05, 0.05), (0.1, 0.1), (0.100001, 1), (1, 1)],
+)
+def test_published_ramp_jumps(progress, weight):
+    assert step_ramp(progress, 0.1) == pytest.approx(weight)
 
 
 @given(
@@ -67,6 +84,30 @@ def test_each_class_is_thresholded_at_its_own_prior():
     assert hardened.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
 
 
+def test_a_class_that_the_prior_gives_nothing_wins_no_row():
+    # Quantiles .6 of .6 .5 .3 .2 .35 = .41, .4 of .3 .4 .6 .7 .35 = .38, 1 of p_2 = .3: the last row's margins are
+    # -.06, -.03 and 0.
+    own = torch.tensor([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.35, 0.35, 0.3]])
+    hardened = harden_to_prior(own, torch.tensor([0.4, 0.6, 0.0]), ties=own)
+    assert hardened.argmax(dim=1)[-1] == 1
+    assert hardened[:, 2].sum() == 0
+
+
+@given(st.permutations(range(4)), st.integers(0, 2**32 - 1))
+def test_more_classes_have_no_order(order, seed):
+    rng = np.random.default_rng(seed)
+    own, weak = (torch.tensor(rng.dirichlet(np.ones(4), size=9)) for _ in range(2))
+    hardened = harden_to_prior(own, weak.mean(dim=0), ties=own)
+    assert torch.equal(harden_to_prior(own[:, order], weak[:, order].mean(dim=0), ties=own), hardened[:, order])
+
+
+def test_a_sure_student_that_agrees_with_the_prior_keeps_its_classes():
+    classes = torch.tensor([0, 0, 0, 1, 1, 2])
+    own = torch.softmax(20 * torch.eye(3)[classes] + torch.linspace(0, 1, 18).reshape(6, 3), dim=1)
+    hardened = harden_to_prior(own, torch.tensor([1 / 2, 1 / 3, 1 / 6]), ties=own)
+    assert hardened.argmax(dim=1).tolist() == classes.tolist()
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_weak_labels_decide_where_the_student_ranks_nothing(classes):
     uniform = torch.full((2, classes), 1 / classes)
@@ -88,6 +129,49 @@ def test_alpha_mixes_from_the_weak_labels_to_the_hardened_predictions(alpha, tar
     torch.testing.assert_close(
         auxiliary_confidence_loss(logits, targets=WEAK, alpha=alpha), cross_entropy(logits, targets)
     )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_batch_in_parts_has_the_loss_and_gradient_of_the_whole(classes):
+    torch.manual_seed(0)
+    inputs, weak = torch.randn(12, 5), torch.softmax(torch.randn(12, classes), dim=1)
+    head = torch.nn.Linear(5, classes)
+    whole = auxiliary_confidence_loss(head(inputs), weak, alpha=0.4)
+    whole.backward()
+    gradient, head.weight.grad = head.weight.grad, None
+
+    with torch.no_grad():
+        targets = confidence_targets(torch.cat([head(part) for part in inputs.split(5)]), weak, alpha=0.4)
+    losses = [
+        row_cross_entropy(head(part), rows).sum() / 12
+        for part, rows in zip(inputs.split(5), targets.split(5), strict=True)
+    ]
+    for loss in losses:
+        loss.backward()
+    torch.testing.assert_close(sum(losses), whole)
+    torch.testing.assert_close(head.weight.grad, gradient)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_parts_with_thresholds_of_their_own_would_differ(classes):
+    torch.manual_seed(0)
+    logits, weak = torch.randn(12, classes), torch.softmax(torch.randn(12, classes), dim=1)
+    apart = [confidence_targets(z, w, 1.0) for z, w in zip(logits.split(4), weak.split(4), strict=True)]
+    assert not torch.equal(torch.cat(apart), confidence_targets(logits, weak, 1.0))
+
+
+def test_a_batch_of_one_row_takes_its_weak_label():
+    targets = confidence_targets(torch.tensor([[3.0, -3.0]]), torch.tensor([[0.2, 0.8]]), alpha=1.0)
+    assert targets.tolist() == [[0.0, 1.0]]
+
+
+def test_bf16_logits_at_their_extremes_give_a_finite_loss_and_gradient():
+    logits = torch.tensor([[3e38, -3e38], [-3e38, 3e38], [0.0, 0.0]], dtype=torch.bfloat16).requires_grad_()
+    loss = auxiliary_confidence_loss(logits / 1e34, torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]]), alpha=0.5)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
 
 
 def test_no_gradient_flows_through_the_hardened_predictions():
