@@ -46,30 +46,53 @@ class Loader(Protocol):
 
 
 class Slot:
-    """A teacher in memory, and how many calls use it."""
+    """A teacher in memory, how many calls use it, and how many ensembles hold it."""
 
     def __init__(self, teacher: Teacher, backend: Backend, size: int) -> None:
         self.teacher = teacher
         self.backend = backend
         self.size = size
-        self.uses = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.uses = self.holds = 0
+        self._idle, self._free = asyncio.Event(), asyncio.Event()
+        self._count(0, 0)
 
     def take(self) -> None:
-        """Counts a use."""
-        self.uses += 1
-        self._idle.clear()
+        """Counts a call."""
+        self._count(1, 0)
 
     def release(self) -> None:
-        """Ends a use."""
-        self.uses -= 1
-        if not self.uses:
-            self._idle.set()
+        """Ends a call."""
+        self._count(-1, 0)
 
     async def idle(self) -> None:
-        """Returns once nothing uses it."""
+        """Returns once no call uses it."""
         await self._idle.wait()
+
+    async def free(self) -> None:
+        """Returns once no call uses it and no ensemble holds it."""
+        await self._free.wait()
+
+    def _count(self, uses: int, holds: int) -> None:
+        self.uses, self.holds = self.uses + uses, self.holds + holds
+        for event, taken in ((self._idle, self.uses), (self._free, self.uses + self.holds)):
+            event.clear() if taken else event.set()
+
+
+class Hold:
+    """Keeps a member of an ensemble in memory: no call, so that a swap does not wait for its end.
+
+    Attributes:
+        backend: The member's.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self.backend = slot.backend
+        self._slot = slot
+        slot._count(0, 1)
+
+    def release(self) -> None:
+        """Lets go of it."""
+        self._slot._count(0, -1)
 
 
 class TeacherPool:
@@ -175,15 +198,17 @@ class TeacherPool:
         slot = self.active
         if slot is not None:
             await slot.idle()
+            for other in list(self._slots.values()):
+                ensemble = other.teacher.spec.ensemble
+                if ensemble and slot.teacher.id in ensemble.member_ids:
+                    await self.unload(other.teacher)
             self.active = None
             await self.unload(slot.teacher)
 
     async def trim(self) -> None:
         """Frees the teachers used longest ago until no more are kept than may be."""
-        for slot in self._evictable():
-            if len(self._slots) <= self._max_loaded:
-                return
-            await self.unload(slot.teacher)
+        while len(self._slots) > self._max_loaded and (idle := self._evictable()):
+            await self.unload(idle[0].teacher)
 
     async def close(self) -> None:
         """Frees every teacher."""
@@ -214,23 +239,22 @@ class TeacherPool:
         if not size:
             return
         needed = int(size * _HEADROOM)
-        for slot in self._evictable():
-            if self._left() >= needed:
-                return
-            if slot.size:
-                await self.unload(slot.teacher)
-        if self._left() < needed:
-            raise FailedPrecondition(
-                f"{teacher.name} needs {needed >> 20} MiB and {self._left() >> 20} MiB are free: activate it with "
-                "SWAP_MODE_DRAIN_FIRST, or raise memory_mib"
-            )
+        while self._left() < needed:
+            # An ensemble has no size, and lets go of members that have.
+            idle = [slot for slot in self._evictable() if slot.size or slot.teacher.spec.ensemble]
+            if not idle:
+                raise FailedPrecondition(
+                    f"{teacher.name} needs {needed >> 20} MiB and {self._left() >> 20} MiB are free: activate it with "
+                    "SWAP_MODE_DRAIN_FIRST, or raise memory_mib"
+                )
+            await self.unload(idle[0].teacher)
 
     def _left(self) -> int:
         return self._free_bytes(sum(slot.size for slot in self._slots.values()))
 
     def _evictable(self) -> list[Slot]:
-        """Slots that nothing uses, those used longest ago first and the previous teacher last."""
-        idle = [slot for slot in self._slots.values() if not slot.uses and slot is not self.active]
+        """Slots that nothing uses or holds, those used longest ago first and the previous teacher last."""
+        idle = [slot for slot in self._slots.values() if not (slot.uses or slot.holds) and slot is not self.active]
         return sorted(idle, key=lambda slot: slot.teacher.id == self.previous_id)
 
 
@@ -240,7 +264,7 @@ def _key(teacher: Teacher) -> tuple[str, str]:
 
 
 async def _free(slot: Slot) -> None:
-    await slot.idle()
+    await slot.free()
     await slot.backend.close()
     log.info("teacher freed", extra={"teacher": slot.teacher.name, "digest": slot.teacher.digest})
 

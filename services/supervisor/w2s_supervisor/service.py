@@ -24,7 +24,7 @@ from w2s_supervisor.endpoints import Endpoints
 from w2s_supervisor.labeling import Labeler, LabelingSpec
 from w2s_supervisor.memory import free_bytes
 from w2s_supervisor.metrics import SupervisorMetrics
-from w2s_supervisor.pool import Slot, TeacherPool
+from w2s_supervisor.pool import Hold, TeacherPool
 from w2s_supervisor.replicas import Follower, ReplicaBoard
 from w2s_supervisor.settings import SupervisorSettings
 from w2s_supervisor.spec import TeacherSpec
@@ -176,10 +176,8 @@ class Supervisor:
             raise InvalidArgument("spec.ensemble.members", f"must be no ensembles, and {teacher.name} is one")
         return teacher.identity
 
-    async def _hold(self, id_: str) -> Slot:
-        slot = await self.pool.load(await self.registry.get(id_))
-        slot.take()
-        return slot
+    async def _hold(self, id_: str) -> Hold:
+        return Hold(await self.pool.load(await self.registry.get(id_)))
 
     def _free_bytes(self, taken: int) -> int:
         return self._memory - taken if self._memory else free_bytes(self._device)

@@ -157,7 +157,7 @@ class Swaps:
         try:
             async with asyncio.timeout(self._drain_s):
                 await old.idle()
-                if not self._keep_previous:
+                if not (self._keep_previous or old.holds):
                     await self._pool.unload(old.teacher)
         except TimeoutError:
             log.warning("calls still use the old teacher", extra={"teacher": old.teacher.name, "calls": old.uses})
