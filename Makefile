@@ -43,9 +43,17 @@ demo: setup ## Run weak-to-strong on this machine: three services, one pipeline,
 test: setup ## Run the unit, integration and end-to-end tests.
 	$(BIN)/pytest tests/unit tests/integration tests/e2e
 
+.PHONY: e2e-postgres
+e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs Debian's postgresql).
+	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest tests/integration/test_replicas.py tests/integration/test_swaps.py
+
 .PHONY: bench
 bench: setup ## Run the benchmarks (ratios against a peer in the same run).
 	$(BIN)/pytest tests/benchmarks -s
+
+.PHONY: bench-supervisor
+bench-supervisor: setup ## Compare the supervisor with its peers; writes out/bench/supervisor.json.
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.supervisor
 
 .PHONY: demo-settings
 demo-settings: setup ## Show how the demo's settings were chosen on the validation split.

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from helpers.command import TINY, start
 
+from w2s_cli.local import LocalServices
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> tuple[Path, str]:
@@ -16,3 +18,13 @@ def demo(tmp_path_factory) -> tuple[Path, str]:
     printed, _ = process.communicate(timeout=280)
     assert process.returncode == 0, printed
     return out, printed
+
+
+@pytest.fixture(scope="module")
+def supervisor(demo):
+    """The address of the demo's supervisor, up again with the demo's state."""
+    services = LocalServices(demo[0] / "services")
+    try:
+        yield services.start("supervisor").grpc
+    finally:
+        services.stop()

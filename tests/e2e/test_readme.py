@@ -14,7 +14,6 @@ import pytest
 from google.protobuf import json_format
 
 from w2s.supervisor.v1 import supervisor_pb2
-from w2s_cli.local import LocalServices
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -40,16 +39,6 @@ def run(code: str, **variables: str) -> str:
     )
     assert process.returncode == 0, process.stderr
     return process.stdout
-
-
-@pytest.fixture(scope="module")
-def supervisor(demo):
-    """The supervisor of the demo, up again with the demo's state."""
-    services = LocalServices(demo[0] / "services")
-    try:
-        yield services.start("supervisor").grpc
-    finally:
-        services.stop()
 
 
 def test_asking_a_teacher(supervisor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from support.postgres import new_database
 
 from w2s.common.v1 import common_pb2 as common
 from w2s.supervisor.v1 import supervisor_pb2 as pb
@@ -15,7 +16,13 @@ FLAGS = ("--follow-s=0.2", "--chunk-rows=500")
 
 
 @pytest.fixture
-def replicas(tmp_path, services):
+def database(tmp_path):
+    """The flag of a database to share: SQLite, or PostgreSQL where a server was started for the tests."""
+    return f"--database-url={new_database() or f'sqlite:///{tmp_path}/shared.db'}"
+
+
+@pytest.fixture
+def replicas(tmp_path, services, database):
     """Two supervisors, `one` and `two`, on one database."""
     with contextlib.ExitStack() as stack:
         servers = []
@@ -24,7 +31,7 @@ def replicas(tmp_path, services):
             folder.mkdir()
             server = Server("supervisor", folder, services.artifact_root)
             stack.callback(server.kill)
-            server.start(f"--replica={name}", f"--database-url=sqlite:///{tmp_path}/shared.db", *FLAGS)
+            server.start(f"--replica={name}", database, *FLAGS)
             servers.append(server)
         yield servers
 
@@ -78,7 +85,7 @@ def test_a_replica_that_cannot_follow_says_why_and_serves_on(replicas, both, wea
     assert unable.Label(examples=examples[:1]).teacher == first.version
 
 
-def test_a_replica_that_starts_later_serves_what_is_active(replicas, both, weak, examples, eventually):
+def test_a_replica_that_starts_later_serves_what_is_active(replicas, both, database, weak, examples):
     one, _ = both
     only = one.register("only", weak.result.model)
     one.activate(only)
@@ -86,8 +93,7 @@ def test_a_replica_that_starts_later_serves_what_is_active(replicas, both, weak,
     replicas[1].process.terminate()
     replicas[1].process.wait(60)
     assert set(states(one, only)) == {"one"}
-    folder = replicas[1].folder
-    replicas[1].start("--replica=three", f"--database-url=sqlite:///{folder.parent}/shared.db", *FLAGS)
+    replicas[1].start("--replica=three", database, *FLAGS)
     with replicas[1].client() as three:
         assert three.Label(examples=examples) == before
         assert states(three, only) == {"one": "ACTIVE", "three": "ACTIVE"}

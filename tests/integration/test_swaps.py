@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from support.postgres import new_database
 
 from w2s.common.v1 import common_pb2 as common
 from w2s.supervisor.v1 import supervisor_pb2 as pb
@@ -52,8 +53,15 @@ class Load:
 
 
 @pytest.fixture
-def server(serve):
-    return serve("supervisor", "--follow-s=0.2")
+def flags():
+    """A supervisor's flags, PostgreSQL among them where a server was started for the tests."""
+    url = new_database()
+    return ["--follow-s=0.2", *([f"--database-url={url}"] if url else [])]
+
+
+@pytest.fixture
+def server(serve, flags):
+    return serve("supervisor", *flags)
 
 
 @pytest.fixture
@@ -164,12 +172,14 @@ def test_memory_that_does_not_hold_two_asks_for_drain_first(serve, weak, teacher
         assert client.Label(examples=examples[:1]).teacher == second.version
 
 
-def test_a_server_killed_in_mid_swap_comes_back_with_one_teacher_and_an_ended_swap(server, client, pair, examples):
+def test_a_server_killed_in_mid_swap_comes_back_with_one_teacher_and_an_ended_swap(
+    server, flags, client, pair, examples
+):
     first, second = pair
     swap = client.ActivateTeacher(name=second.name)
     client.until(swap, lambda event: event.progress.stage == "load")
     server.kill()
-    server.start("--follow-s=0.2")
+    server.start(*flags)
     with server.client() as again:
         assert again.Label(examples=examples[:1]).teacher.digest in {first.version.digest, second.version.digest}
         ended = again.ended(swap)

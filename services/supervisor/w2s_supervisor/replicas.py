@@ -172,6 +172,12 @@ class Follower:
             await self._adopt(desired)
         await self._report(desired)
 
+    async def everyone(self, desired: Desired) -> list[Replica]:
+        """The living replicas by name, this one as it stands at this moment."""
+        others = [replica for replica in await self.board.living() if replica.name != self.name]
+        mine = Replica(self.name, self.status(desired), datetime.now(UTC))
+        return sorted([*others, mine], key=lambda replica: replica.name)
+
     def status(self, desired: Desired) -> ReplicaStatus:
         """Where this replica stands."""
         active = self.pool.active.teacher.id if self.pool.active else ""

@@ -56,7 +56,6 @@ class Supervisor:
         self._memory = settings.memory_mib << 20
         self._on_ready: Callable[[bool], Awaitable[None]] = _nothing
         self.registry = TeacherRegistry(database)
-        self.board = ReplicaBoard(database)
         self._openers = self._make_openers(settings)
         self.pool = TeacherPool(self._openers, settings.max_loaded, self._free_bytes)
         self.desk = Desk(self.registry, self.pool, metrics)
@@ -68,7 +67,9 @@ class Supervisor:
             keep_previous=settings.keep_previous,
             on_active=self._activated,
         )
-        self.follower = Follower(self.registry, self.board, self.pool, swaps, settings.replica, settings.follow_s)
+        self.follower = Follower(
+            self.registry, ReplicaBoard(database), self.pool, swaps, settings.replica, settings.follow_s
+        )
         # One at a time: two swaps at once would race for the same reference.
         self.activations = JobManager(
             JobStore(database, "activations"), swaps.activate, slots=1, on_end=metrics.job_ended

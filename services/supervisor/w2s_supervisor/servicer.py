@@ -43,8 +43,10 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServiceServicer):
 
     async def GetTeacher(self, request: pb.GetTeacherRequest, context: Context) -> pb.Teacher:
         teacher = await self._supervisor.registry.get(resource_id(request.name, "teachers"))
-        replicas = await self._supervisor.board.living()
-        return messages.teacher(teacher, (await self._status()).of(teacher.id), replicas)
+        follower = self._supervisor.follower
+        replicas = await follower.everyone(await self._supervisor.registry.desired())
+        (mine,) = (replica.status for replica in replicas if replica.name == follower.name)
+        return messages.teacher(teacher, mine.of(teacher.id), replicas)
 
     async def ListTeachers(self, request: pb.ListTeachersRequest, context: Context) -> pb.ListTeachersResponse:
         teachers, token = await self._supervisor.registry.page(request.page_size, request.page_token)

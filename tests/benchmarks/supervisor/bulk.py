@@ -19,7 +19,7 @@ from w2s.models.tokens import token_batches
 from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 
-ROWS, ROUNDS, BUDGET = 1500, 5, 4096
+ROWS, ROUNDS, BUDGET = 1000, 3, 4096
 STREAM_ROWS = 256
 
 
