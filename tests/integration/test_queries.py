@@ -209,7 +209,6 @@ def test_a_prompts_label_weighs_the_log_likelihoods_of_its_answers(oracle, lm, r
     assert (list(lm.label_names), response.teacher) == (["good", "bad"], lm.version)
 
 
-@pytest.mark.xfail(strict=True, reason="Shot.label has no default, and protobuf does not tell 0 from unset")
 def test_shots_may_be_of_the_first_class(oracle, publish, reference):
     prompt = pb.PromptTemplate(
         template="{text}. it is",

@@ -18,8 +18,8 @@ from w2s.models.engine import Item
 
 log = logging.getLogger(__name__)
 
-# A batch may be padded to half as much again as it holds: more rows are worth that much.
-_MAX_PADDED = 1.5
+# A batch may be padded to a fifth more than it holds: more rows are worth that much, and no more.
+_MAX_PADDED = 1.2
 
 
 Result = NDArray[np.float32]

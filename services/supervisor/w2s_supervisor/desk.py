@@ -110,8 +110,12 @@ class Desk:
         Raises:
             NotFound, FailedPrecondition: As `label`.
         """
-        if target.teacher_id:
-            teacher = await self._registry.get(target.teacher_id)
+        id_ = target.teacher_id
+        if not id_ and self._pool.active is None:
+            # Between the old teacher and the new one of a DRAIN_FIRST swap, none is in memory.
+            id_ = (await self._registry.desired()).teacher_id
+        if id_:
+            teacher = await self._registry.get(id_)
         elif self._pool.active:
             teacher = self._pool.active.teacher
         else:

@@ -16,6 +16,9 @@ class SupervisorSettings(ModelSettings):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="What models compute in; auto is bfloat16 on a GPU and float32 on a CPU"
     )
+    token_budget: int = Field(
+        0, ge=0, description="Padded tokens a batch; 0 for 1024 on a CPU, whose caches they fit, and 16384 on a GPU"
+    )
     max_examples: int = Field(256, ge=1, description="Examples a call may carry")
     max_characters: int = Field(1_000_000, ge=1, description="Characters a call's texts may have in all")
     max_waiting: int = Field(1024, ge=1, description="Sequences that may wait for a teacher; more are refused")

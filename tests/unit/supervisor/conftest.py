@@ -47,7 +47,7 @@ class Rule(Backend):
     def _say(self, yes):
         probabilities = np.full(self.classes, 0.2 / (self.classes - 1), dtype=np.float32)
         probabilities[int(yes)] = 0.8
-        return Labelled(np.log(probabilities), probabilities, tokens=1)
+        return Labelled(np.log(probabilities), probabilities)
 
     async def close(self):
         assert not self.closed

@@ -24,7 +24,7 @@ class Shot(BaseModel):
 
     text: str = Field(min_length=1)
     text_pair: str = ""
-    label: int = Field(ge=0)
+    label: int = Field(default=0, ge=0)
 
 
 class PromptTemplate(BaseModel):

@@ -147,7 +147,7 @@ class ModelSources:
         elif (path := self.fetch(pinned, field)).is_file():
             return {}
         else:
-            content = (path / "config.json").read_bytes()
+            content = _settings(path, field)
         config: dict[str, Any] = json.loads(content)
         return config
 
@@ -172,6 +172,13 @@ class ModelSources:
                 return Path(root.removeprefix("file://")) / confine(uri, root, f"{field}.uri")
         allowed = [self.store.root, "hf://", SCHEME, *self.roots]
         raise InvalidArgument(f"{field}.uri", f"must be below one of {', '.join(allowed)}")
+
+
+def _settings(folder: Path, field: str) -> bytes:
+    try:
+        return (folder / "config.json").read_bytes()
+    except OSError as error:
+        raise InvalidArgument(f"{field}.uri", "cannot be loaded: holds no config.json") from error
 
 
 def _refuse_digest(ref: BaseRef, field: str) -> None:

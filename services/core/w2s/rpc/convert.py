@@ -33,7 +33,8 @@ def to_model(message: Message, model: type[M], path: str) -> M:
     except ValidationError as error:
         problem = error.errors()[0]
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]]
-        raise InvalidArgument("".join([path, *parts]).strip(".") or "request", problem["msg"]) from error
+        field = "".join([path, *parts]).strip(".") or "request"
+        raise InvalidArgument(field, problem["msg"].removeprefix("Value error, ")) from error
 
 
 def spec_message(spec: BaseModel, message: type[P]) -> P:

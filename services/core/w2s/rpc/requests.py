@@ -43,7 +43,7 @@ class CheckedRequests:
             request = await anext(self._requests)
         except StopAsyncIteration:
             # gRPC ends the stream of a caller who has gone like any other, just before it cancels the call.
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             raise
         return checked(request)
 

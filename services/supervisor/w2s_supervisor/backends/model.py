@@ -32,6 +32,7 @@ from w2s_supervisor.threads import Threads
 _LABELS = frozenset({Ability.LABEL})
 _SCORES = frozenset({Ability.SCORE, Ability.COMPARE})
 _MIN_CLASSES = 2
+_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
 _NOT_FINITE = "the model gives numbers that are not finite for this input"
 
 
@@ -61,12 +62,8 @@ class ModelAnswers(Backend):
         parts = [row if isinstance(row, W2SError) else [next(results) for _ in row] for row in encoded]
         whole: list[list[Result] | W2SError] = [_first_error(part) for part in parts]
         good = [part for part in whole if isinstance(part, list)]
-        logits = iter(await self._threads.text(self._engine.logits, good) if good else ())
-        tokens = [sum(item.length for item in row) if isinstance(row, list) else 0 for row in encoded]
-        return [
-            part if isinstance(part, W2SError) else _labelled(next(logits), count)
-            for part, count in zip(whole, tokens, strict=True)
-        ]
+        labels = iter(_labelled(await self._threads.text(self._engine.logits, good)) if good else ())
+        return [part if isinstance(part, W2SError) else next(labels) for part in whole]
 
     async def score(self, completions: Sequence[Completion], lane: Lane) -> list[Scored | W2SError]:
         """As `Backend.score`."""
@@ -128,6 +125,7 @@ class ModelOpener:
         self._threads = threads
         self._device = device
         self._settings = settings
+        self._token_budget = settings.token_budget or (_GPU_TOKENS if device.type == "cuda" else _CPU_TOKENS)
         self._metrics = metrics
 
     async def identify(self, spec: ModelBackend, field: str) -> Identity:
@@ -154,13 +152,13 @@ class ModelOpener:
         engine = await self._threads.load(load_engine, path, spec.reading, self._device, settings.dtype, "model")
         batcher = Batcher(
             lambda batch: self._threads.model(engine.run, batch),
-            token_budget=settings.token_budget,
+            token_budget=self._token_budget,
             max_waiting=settings.max_waiting,
             max_delay_s=settings.batch_delay_ms / 1000,
             observer=self._metrics.queue(teacher),
         )
         rewards = isinstance(spec.reading, RewardReading)
-        return ModelAnswers(engine, batcher, self._threads, settings.token_budget, rewards=rewards)
+        return ModelAnswers(engine, batcher, self._threads, self._token_budget, rewards=rewards)
 
     def _identify(self, spec: ModelBackend, field: str) -> Identity:
         pinned, reading = self._sources.pin(spec.model, f"{field}.model"), spec.reading
@@ -223,10 +221,10 @@ def _first_error(parts: Sequence[Result | W2SError] | W2SError) -> list[Result] 
     return good
 
 
-def _labelled(logits: NDArray[np.float32], tokens: int) -> Labelled | W2SError:
-    if not np.isfinite(logits).all():
-        return Internal(_NOT_FINITE)
-    return Labelled(logits, softmax(logits[np.newaxis])[0], tokens)
+def _labelled(logits: NDArray[np.float32]) -> list[Labelled | W2SError]:
+    finite = np.asarray(np.isfinite(logits).all(axis=1))
+    rows = zip(finite, logits, softmax(logits), strict=True)
+    return [Labelled(row, shares) if fine else Internal(_NOT_FINITE) for fine, row, shares in rows]
 
 
 def _collect() -> None:

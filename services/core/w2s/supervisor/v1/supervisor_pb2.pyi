@@ -818,8 +818,8 @@ class Activation(_message.Message):
     """Whether it was to stop before the flip."""
     @_builtins.property
     def status(self) -> _common_pb2.JobStatus:
-        """Where the activation stands. The progress' stages are `load`, `warm`, `gate`,
-        `flip` and `drain`; its metrics `accuracy` and `agreement` on the probe, in [0, 1].
+        """Where the activation stands. The progress' stages are `load`, `gate`, `flip` and
+        `drain`; its metrics `accuracy` and `agreement` on the probe, in [0, 1].
         """
 
     @_builtins.property
