@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # A batch may be padded to a fifth more than it holds: more rows are worth that much, and no more.
 _MAX_PADDED = 1.2
+# Batches of bulk callers that are handed over at once: the model need not wait for the event loop in between.
+_AHEAD = 2
 
 
 Result = NDArray[np.float32]
@@ -77,14 +78,6 @@ class _Waiting:
     since: float = field(default_factory=time.monotonic)
 
 
-@dataclass(eq=False)
-class _Batch:
-    """A batch that its caller made, and who waits for it."""
-
-    items: Sequence[Item]
-    done: asyncio.Future[list[Result | W2SError]]
-
-
 class Batcher:
     """Makes batches of what waits, one after another, and gives each caller its own results.
 
@@ -92,7 +85,7 @@ class Batcher:
     computed. When a batch fails it is halved until the items that fail stand alone.
 
     Args:
-        compute: Runs a batch.
+        compute: Runs a batch, and those that are handed over meanwhile in turn.
         token_budget: Padded tokens a batch, >= 1.
         max_waiting: Items that may wait, >= 1.
         max_delay_s: Seconds that a batch which is not full waits for more, >= 0.
@@ -108,7 +101,7 @@ class Batcher:
         self._max_delay_s = max_delay_s
         self._observer = observer
         self._waiting: list[_Waiting] = []
-        self._batches: deque[_Batch] = deque()
+        self._ahead = asyncio.Semaphore(_AHEAD)
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._turnstile = asyncio.Lock()
@@ -147,14 +140,9 @@ class Batcher:
             raise
 
     async def ask_batch(self, items: Sequence[Item]) -> list[Result | W2SError]:
-        """Computes items as one batch of their own, in turn with what waits in the queue."""
-        batch = _Batch(items, asyncio.get_running_loop().create_future())
-        self._batches.append(batch)
-        self._changed()
-        try:
-            return await batch.done
-        finally:
-            batch.done.cancel()
+        """Computes items as one batch of their own; it takes turns with what waits in the queue."""
+        async with self._ahead:
+            return await self._isolating(items)
 
     async def close(self) -> None:
         """Ends the worker; nothing may be asked any more."""
@@ -175,9 +163,7 @@ class Batcher:
             if self._waiting:
                 await self._linger()
                 await self._run_queued()
-            if self._batches:
-                await self._run_batch(self._batches.popleft())
-            if not self._waiting and not self._batches:
+            else:
                 self._wake.clear()
                 await self._wake.wait()
 
@@ -185,7 +171,7 @@ class Batcher:
         """Waits for a batch to fill, at most until the oldest item has waited `max_delay_s`."""
         until = self._waiting[0].since + self._max_delay_s
         while (left := until - time.monotonic()) > 0:
-            if self._batches or sum(entry.item.length for entry in self._waiting) >= self._budget:
+            if sum(entry.item.length for entry in self._waiting) >= self._budget:
                 return
             self._wake.clear()
             try:
@@ -212,13 +198,6 @@ class Batcher:
         for entry, result in zip(entries, results, strict=True):
             if not entry.done.done():
                 entry.done.set_result(result)
-
-    async def _run_batch(self, batch: _Batch) -> None:
-        if batch.done.done():
-            return
-        results = await self._isolating(batch.items)
-        if not batch.done.done():
-            batch.done.set_result(results)
 
     async def _isolating(self, items: Sequence[Item]) -> list[Result | W2SError]:
         try:

@@ -22,10 +22,10 @@ from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 
 # The supervisor's own budget on a CPU.
-ROWS, ROUNDS, BUDGET = 1000, 3, 1024
+ROWS, ROUNDS, BUDGET = 800, 3, 1024
 STREAM_ROWS = 256
 # Texts enough for the slow loops: their time grows with the rows alone.
-FEW = 100
+FEW = 60
 
 
 def seconds(work: Callable[[], object]) -> float:

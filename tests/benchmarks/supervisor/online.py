@@ -96,20 +96,27 @@ def against_kserve(folder: Path, report: Report) -> None:
     model = world.store.read(world.models[0].uri).path
     peer = [sys.executable, str(Path(__file__).with_name("kserve_peer.py")), str(model), str(announced)]
     ask = ask_kserve()
-    ours, theirs = [], []
-    with world.supervisor() as supervisor, process([*peer, *map(str, free_ports())], announced) as addresses:
-        while True:
-            try:
-                throughput_probe(addresses["grpc"], ask)
-                break
-            except grpc.aio.AioRpcError:
-                time.sleep(0.2)
-        for _ in range(ROUNDS):
-            ours.append(throughput(supervisor.target, ask_ours, world.texts))
-            theirs.append(throughput(addresses["grpc"], ask, world.texts))
-    ratios = [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
-    report.add("online_labels_over_kserve_without_batching", at_least(ratios, 4.0))
-    report.note(online_rows_per_s=statistics.median(ours), kserve_rows_per_s=statistics.median(theirs))
+    with process([*peer, *map(str, free_ports())], announced) as addresses:
+        _await(addresses["grpc"], ask)
+        for dtype in ("float32", "bfloat16"):
+            ours, theirs = [], []
+            with world.supervisor(f"--dtype={dtype}") as supervisor:
+                for _ in range(ROUNDS):
+                    ours.append(throughput(supervisor.target, ask_ours, world.texts))
+                    theirs.append(throughput(addresses["grpc"], ask, world.texts))
+            ratios = [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
+            report.add(f"online_{dtype}_over_kserve_without_batching", at_least(ratios, 4.0))
+            mine, peers = statistics.median(ours), statistics.median(theirs)
+            report.note(**{f"online_{dtype}_rows_per_s": mine, f"kserve_beside_{dtype}_rows_per_s": peers})
+
+
+def _await(target: str, ask: Ask) -> None:
+    """Returns once a server answers."""
+    while True:
+        try:
+            return throughput_probe(target, ask)
+        except grpc.aio.AioRpcError:
+            time.sleep(0.2)
 
 
 def throughput_probe(target: str, ask: Ask) -> None:

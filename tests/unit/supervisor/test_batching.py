@@ -182,15 +182,18 @@ async def test_a_stream_that_gives_up_lets_the_next_one_in(queue):
     assert model.batches == [[0], [1], [3]]
 
 
-async def test_batches_of_a_bulk_caller_are_taken_whole_and_in_turn(queue):
+async def test_batches_of_a_bulk_caller_are_taken_whole_two_at_once(queue):
     batcher, model, _ = queue(token_budget=20)
     model.free.clear()
-    calls = [asyncio.create_task(batcher.ask([Sequence(n) for n in range(4)], wait=False))]
-    calls += [asyncio.create_task(batcher.ask_batch([Sequence(n), Sequence(n + 1), Sequence(n)])) for n in (10, 20)]
+    bulk = [asyncio.create_task(batcher.ask_batch([Sequence(n), Sequence(n + 1), Sequence(n)])) for n in (10, 20, 30)]
     await settled()
+    online = asyncio.create_task(batcher.ask([Sequence(0)], wait=False))
+    await settled()
+    # The third waits, and whoever asks online need not wait for it.
+    assert model.batches == [[10, 11, 10], [20, 21, 20], [0]]
     model.free.set()
-    assert [names(await call) for call in calls] == [[0, 1, 2, 3], [10, 11, 10], [20, 21, 20]]
-    assert model.batches == [[0, 1], [10, 11, 10], [2, 3], [20, 21, 20]]
+    assert [names(await call) for call in bulk] == [[10, 11, 10], [20, 21, 20], [30, 31, 30]]
+    assert names(await online) == [0]
 
 
 async def test_a_batch_waits_to_fill_and_no_longer_than_it_may(queue):

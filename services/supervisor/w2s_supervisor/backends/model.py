@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -90,10 +91,14 @@ class ModelAnswers(Backend):
             return await self._batcher.ask(items, wait=lane is Lane.STREAM) if items else []
         # Equal sequences are computed once; which ones share a batch depends on them alone.
         unique = list(dict.fromkeys(items))
-        found: dict[Item, Result | W2SError] = {}
-        for batch in token_batches([item.length for item in unique], self._budget):
-            chosen = [unique[index] for index in batch]
-            found.update(zip(chosen, await self._batcher.ask_batch(chosen), strict=True))
+        lengths = [item.length for item in unique]
+        batches = [[unique[index] for index in batch] for batch in token_batches(lengths, self._budget)]
+        results = await asyncio.gather(*map(self._batcher.ask_batch, batches))
+        found = {
+            item: result
+            for batch, answers in zip(batches, results, strict=True)
+            for item, result in zip(batch, answers, strict=True)
+        }
         return [found[item] for item in items]
 
     def _scored(self, answer: NDArray[np.float32]) -> Scored | W2SError:
