@@ -58,7 +58,7 @@ class SupervisorMetrics:
             registry=registry,
             buckets=_CONFIDENCE,
         )
-        self._tokens = Counter(f"{prefix}_tokens", "Tokens read by models here", by_teacher, registry=registry)
+        self._tokens = Counter(f"{prefix}_tokens", "Tokens read", by_teacher, registry=registry)
         self._generated = Counter(f"{prefix}_generated_tokens", "Tokens generated", by_teacher, registry=registry)
         self._items = Histogram(
             f"{prefix}_batch_size", "Sequences a batch", by_teacher, registry=registry, buckets=_ITEMS
@@ -106,6 +106,7 @@ class SupervisorMetrics:
         good = [label for label in labels if isinstance(label, Labelled)]
         self._labels.labels(teacher.name).inc(len(good))
         self._failed.labels(teacher.name).inc(len(labels) - len(good))
+        self._tokens.labels(teacher.name).inc(sum(label.tokens for label in good))
         confidence = self._confidence.labels(teacher.name)
         for label in good:
             confidence.observe(float(label.probabilities.max()))

@@ -90,6 +90,7 @@ class EnsembleAnswers(Backend):
         return Labelled(
             logits.astype(np.float32),
             combined.astype(np.float32),
+            sum(answer.tokens for answer in answers),
             disagreement,
         )
 

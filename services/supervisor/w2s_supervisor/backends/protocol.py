@@ -41,12 +41,14 @@ class Labelled:
     Attributes:
         logits: Shape [C], float32, finite or -inf; log-probabilities where only those are known.
         probabilities: Shape [C], float32, summing to 1.
+        tokens: Tokens that a server elsewhere read for it; the queues of models here count theirs.
         disagreement: The share of an ensemble that votes for another class, in [0, 1]; None
             for other backends.
     """
 
     logits: NDArray[np.float32]
     probabilities: NDArray[np.float32]
+    tokens: int = 0
     disagreement: float | None = None
 
 

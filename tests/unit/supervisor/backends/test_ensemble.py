@@ -38,7 +38,7 @@ def _label(answer):
     if isinstance(answer, Exception):
         return answer
     row = np.array(answer, dtype=np.float32)
-    return Labelled(np.log(row), row)
+    return Labelled(np.log(row), row, tokens=3)
 
 
 def test_the_mean_weighs_and_the_majority_counts():
@@ -64,7 +64,7 @@ async def test_a_row_that_one_member_cannot_label_has_no_label():
     first, second = await EnsembleAnswers(members, MEAN).label([Row("a"), Row("b")], Lane.ONLINE)
     np.testing.assert_allclose(first.probabilities, [0.4, 0.6], atol=1e-6)
     np.testing.assert_allclose(np.exp(first.logits), first.probabilities, atol=1e-6)
-    assert (first.disagreement, second) == (0.5, bad)
+    assert (first.tokens, first.disagreement, second) == (6, 0.5, bad)
 
 
 async def test_preferences_are_made_of_the_members_preferences():
