@@ -40,6 +40,9 @@ class Observer(Protocol):
     def batched(self, items: int, tokens: int) -> None:
         """A batch of so many items and tokens, padding left out, was computed."""
 
+    def failed(self) -> None:
+        """An item failed by itself."""
+
 
 def select(lengths: Sequence[int], budget: int) -> list[int]:
     """Chooses the next batch: the item that waits longest, and those nearest to it in length.
@@ -145,9 +148,10 @@ class Batcher:
             return await self._isolating(items)
 
     async def close(self) -> None:
-        """Ends the worker; nothing may be asked any more."""
+        """Ends the worker and lets go of what computes; nothing may be asked any more."""
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)
+        del self._compute
 
     def _fits(self, items: Sequence[Item]) -> bool:
         # More than the queue holds at all is let into an empty one.
@@ -205,6 +209,7 @@ class Batcher:
         except Exception:
             if len(items) == 1:
                 log.exception("a sequence failed", extra={"tokens": items[0].length})
+                self._observer.failed()
                 return [Internal("the model failed on this input; the server's log says more")]
             middle = len(items) // 2
             return [*await self._isolating(items[:middle]), *await self._isolating(items[middle:])]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.tables import read_dataset
-from w2s.errors import FailedPrecondition, W2SError
+from w2s.errors import FailedPrecondition, InvalidArgument, W2SError
 from w2s.models.inputs import Row
 from w2s_supervisor.backends.protocol import Labelled, Lane
 from w2s_supervisor.pool import Slot
@@ -84,6 +84,8 @@ async def read_probes(store: ArtifactStore, gate: ValidationGate) -> Probes | No
     if gate.probe is None:
         return None
     dataset = await asyncio.to_thread(read_dataset, store, gate.probe, "gate.probe")
+    if not len(dataset):
+        raise InvalidArgument("gate.probe", "has no examples")
     count = min(len(dataset), gate.max_probes or DEFAULT_PROBES)
     pairs = dataset.pairs or [""] * len(dataset)
     rows = [Row(text, pair) for text, pair in zip(dataset.texts[:count], pairs[:count], strict=True)]
@@ -119,13 +121,17 @@ def check_answers(
         `accuracy` and, where it follows one, `agreement`, in [0, 1].
 
     Raises:
-        FailedPrecondition: One is below its floor.
+        FailedPrecondition: One is below its floor, or there is nobody to agree with.
     """
     found = {"accuracy": float((new == probes.labels).mean())}
     if old is not None:
         found["agreement"] = float((new == old).mean())
     for name, floor in (("accuracy", gate.min_accuracy), ("agreement", gate.min_agreement)):
-        if floor is not None and name in found and found[name] < floor:
+        if floor is None:
+            continue
+        if name not in found:
+            raise FailedPrecondition(f"the gate asks for {name} with the teacher it follows, and it follows none")
+        if found[name] < floor:
             raise FailedPrecondition(
                 f"the gate asks for {name} of at least {floor:g} on {len(new)} probes, and it is {found[name]:.3f}"
             )

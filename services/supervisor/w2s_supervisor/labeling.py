@@ -89,6 +89,7 @@ class Labeler:
             )
         return {
             "teacher": list(teacher.version),
+            "source": _source(teacher).model_dump(),
             "dataset": ArtifactRef(uri=spec.dataset.uri, digest=manifest.digest).model_dump(),
             "chunk_rows": self._chunk_rows,
         }
@@ -96,8 +97,10 @@ class Labeler:
     async def label(self, job: Job, report: Report) -> dict[str, Any]:
         """Does a labelling job's work; returns where the labels are.
 
-            Raises:
-        XX: The dataset cannot be read, or the teacher does not answer.
+        Raises:
+            FailedPrecondition: The teacher is another now, or too many rows cannot be labelled.
+            AlreadyExists: The store has other labels of that name, from a database that is gone.
+            W2SError: The dataset cannot be read, or the teacher does not answer.
         """
         spec = LabelingSpec.model_validate(job.spec)
         found = await asyncio.to_thread(self._store.find, "labels", job.id)
@@ -106,8 +109,11 @@ class Labeler:
             work = _Work(self._store.workspace("labels", job.id), dataset, job.extra)
             await self._chunks(work, spec, report)
             found = await asyncio.to_thread(self._write, job.id, work)
+        # Also what an attempt left that was killed just after it had written the labels.
+        await asyncio.to_thread(self._store.workspace("labels", job.id).clear)
         manifest = await asyncio.to_thread(self._store.manifest, found.uri)
-        if [parent.digest for parent in manifest.parents] != [job.extra["dataset"]["digest"], job.extra["teacher"][2]]:
+        made = (manifest.parents[0].digest, manifest.config["teacher"]["digest"])
+        if made != (job.extra["dataset"]["digest"], job.extra["teacher"][2]):
             raise AlreadyExists(f"{found.uri} holds labels of another dataset or teacher; use another request_id")
         return {"labels": found.model_dump(), "failed_rows": manifest.config["failed_rows"]}
 
@@ -121,15 +127,19 @@ class Labeler:
         chunks = work.chunks()
         while (examples := await asyncio.to_thread(next, chunks, None)) is not None:
             table = await asyncio.to_thread(work.committed, examples)
+            fresh = table is None
             if table is None:
                 table = await self._chunk(work, examples)
-                await asyncio.to_thread(work.commit, table)
-            work.add(table)
+            work.count_failed(table)
             if work.failed > spec.max_failed_rows:
+                # Not committed: another attempt asks again.
                 raise FailedPrecondition(
                     f"{work.failed} rows cannot be labelled, and max_failed_rows is {spec.max_failed_rows}: "
                     f"{work.reason}"
                 )
+            if fresh:
+                await asyncio.to_thread(work.commit, table)
+            work.add(table)
             report(Progress("label", work.rows, total, {"failed_rows": float(work.failed)}))
 
     async def _chunk(self, work: _Work, examples: Examples) -> pa.Table:
@@ -163,11 +173,10 @@ class Labeler:
         }
         parents = [
             Parent(role="dataset", uri=dataset.ref.uri, digest=dataset.ref.digest),
-            Parent(role="teacher", uri=teacher[0], digest=teacher[2], revision=teacher[1]),
+            work.source,
         ]
         with self._store.write("labels", key, data_schema=LABELS_SCHEMA, config=config, parents=parents) as draft:
             write_labels(draft.path, work.tables())
-        work.workspace.clear()
         assert draft.ref is not None
         return draft.ref
 
@@ -179,6 +188,7 @@ class _Work:
         self.workspace = workspace
         self.dataset = dataset
         self.teacher: tuple[str, str, str] = tuple(pinned["teacher"])
+        self.source = Parent.model_validate(pinned["source"])
         self._chunk_rows: int = pinned["chunk_rows"]
         self.done = self.rows = self.failed = 0
         self.reason = ""
@@ -197,21 +207,26 @@ class _Work:
         if table is None:
             return None
         # A job's id may have been used before, with a database that is gone.
-        same_teacher = table["teacher_digest"].unique().to_pylist() == [self.teacher[2]]
+        names = ("teacher", "teacher_revision", "teacher_digest")
+        same_teacher = [table[name].unique().to_pylist() for name in names] == [[value] for value in self.teacher]
         return table if same_teacher and table["id"].to_pylist() == [id_ for id_, _, _ in examples] else None
 
     def commit(self, table: pa.Table) -> None:
         """Keeps the next chunk's labels for attempts to come."""
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
-        self.workspace.write(_part(self.done), sink.getvalue().to_pybytes())
+        self.workspace.write(self._part(self.done), sink.getvalue().to_pybytes())
 
-    def add(self, table: pa.Table) -> None:
-        """Counts the next chunk as done."""
+    def count_failed(self, table: pa.Table) -> None:
+        """Counts the next chunk's rows without a label."""
         bad = table.filter(pc.field("error").is_valid())
         if len(bad) and not self.reason:
             self.reason = f"{bad['id'][0]}: {bad['error'][0]}"
-        self.done, self.rows, self.failed = self.done + 1, self.rows + len(table), self.failed + len(bad)
+        self.failed += len(bad)
+
+    def add(self, table: pa.Table) -> None:
+        """Counts the next chunk as done."""
+        self.done, self.rows = self.done + 1, self.rows + len(table)
 
     def tables(self) -> Iterator[pa.Table]:
         """The labels of every chunk, in order."""
@@ -221,12 +236,22 @@ class _Work:
             yield table
 
     def _table(self, number: int) -> pa.Table | None:
-        content = self.workspace.read(_part(number))
+        content = self.workspace.read(self._part(number))
         return None if content is None else pq.read_table(pa.BufferReader(content))
 
+    def _part(self, number: int) -> str:
+        dataset = self.dataset.ref.digest.removeprefix("sha256:")
+        return f"{dataset[:16]}-{number:08d}.parquet"
 
-def _part(number: int) -> str:
-    return f"{number:08d}.parquet"
+
+def _source(teacher: Teacher) -> Parent:
+    """What labels come from: the model's artifact or address, or the teacher itself where it is elsewhere."""
+    name, revision, digest = teacher.version
+    if teacher.spec.model is None:
+        return Parent(role="teacher", uri=name, digest=digest, revision=revision)
+    uri = teacher.spec.model.model.uri
+    commit = revision if uri.startswith("hf://") else ""
+    return Parent(role="teacher", uri=uri, digest=teacher.identity.source_digest, revision=commit)
 
 
 def _label_row(id_: str, value: Labelled | W2SError) -> LabelRow:

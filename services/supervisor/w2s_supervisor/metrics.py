@@ -20,7 +20,8 @@ _SWAP_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 class QueueMetrics:
     """What one teacher's queue does."""
 
-    def __init__(self, waiting: Gauge, wait: Histogram, items: Histogram, tokens: Counter) -> None:
+    def __init__(self, waiting: Gauge, wait: Histogram, items: Histogram, tokens: Counter, errors: Counter) -> None:
+        self._errors = errors
         self._waiting = waiting
         self._wait = wait
         self._items = items
@@ -38,6 +39,10 @@ class QueueMetrics:
         """As `Observer.batched`."""
         self._items.observe(items)
         self._tokens.inc(tokens)
+
+    def failed(self) -> None:
+        """As `Observer.failed`."""
+        self._errors.inc()
 
 
 class SupervisorMetrics:
@@ -85,7 +90,7 @@ class SupervisorMetrics:
             buckets=_SWAP_S,
         )
         self._errors = Counter(
-            f"{prefix}_backend_errors", "Requests to servers behind teachers that failed", ["kind"], registry=registry
+            f"{prefix}_backend_errors", "Models and requests to servers that failed", ["kind"], registry=registry
         )
         self._jobs = Counter(f"{prefix}_jobs", "Jobs ended", ["kind", "state"], registry=registry)
         for state in State:
@@ -99,6 +104,7 @@ class SupervisorMetrics:
             self._wait.labels(teacher),
             self._items.labels(teacher),
             self._tokens.labels(teacher),
+            self._errors.labels("model"),
         )
 
     def labelled(self, teacher: Teacher, labels: Sequence[Labelled | W2SError]) -> None:

@@ -113,6 +113,7 @@ class TeacherPool:
         self._slots: OrderedDict[tuple[str, str], Slot] = OrderedDict()
         # Ensembles have a lock of their own: loading one loads its members.
         self._locks = {False: asyncio.Lock(), True: asyncio.Lock()}
+        self._loads: dict[tuple[str, str], asyncio.Task[Slot]] = {}
         self._open = asyncio.Event()
         self._open.set()
         self._freeing: set[asyncio.Task[None]] = set()
@@ -122,6 +123,11 @@ class TeacherPool:
     def loaded(self, teacher: Teacher) -> Slot | None:
         """A teacher's slot, when it is in memory."""
         return self._slots.get(_key(teacher))
+
+    @property
+    def teachers(self) -> list[Teacher]:
+        """The teachers in memory."""
+        return [slot.teacher for slot in self._slots.values()]
 
     @property
     def loaded_ids(self) -> list[str]:
@@ -147,18 +153,34 @@ class TeacherPool:
         finally:
             slot.release()
 
-    async def load(self, teacher: Teacher) -> Slot:
+    async def prepare(self, teacher: Teacher) -> Prepared:
+        """A teacher's weights, fetched and verified; nothing is loaded yet.
+
+        Raises:
+            W2SError: They cannot be had, or are others now.
+        """
+        return await self._loader.prepare(teacher)
+
+    async def load(self, teacher: Teacher, prepared: Prepared | None = None) -> Slot:
         """A teacher in memory, verified, loaded and warmed first where it is not.
+
+        All who ask for it wait for one load, which goes on when they give up.
+
+        Args:
+            teacher: The teacher.
+            prepared: Its weights, where they are known already.
 
         Raises:
             FailedPrecondition: It does not fit beside what must stay.
             W2SError: It cannot be loaded, or gives answers that are none.
         """
-        slot = self.loaded(teacher)
-        if slot is None:
-            async with self._locks[teacher.spec.ensemble is not None]:
-                slot = self.loaded(teacher) or await self._load(teacher)
-        self._slots.move_to_end(_key(teacher))
+        key = _key(teacher)
+        while (slot := self._slots.get(key)) is None:
+            if key not in self._loads:
+                self._loads[key] = asyncio.create_task(self._load(teacher, prepared))
+                self._loads[key].add_done_callback(lambda task: self._loaded(key, task))
+            await asyncio.shield(self._loads[key])
+        self._slots.move_to_end(key)
         return slot
 
     def flip(self, slot: Slot, previous_id: str) -> None:
@@ -170,13 +192,15 @@ class TeacherPool:
         """Frees a teacher once nothing uses it; nothing happens when it is not in memory.
 
         Raises:
-            FailedPrecondition: It is the active one.
+            FailedPrecondition: It is the active one, or a member of an ensemble in memory.
         """
         slot = self.loaded(teacher)
         if slot is None:
             return
         if slot is self.active:
             raise FailedPrecondition(f"{teacher.name} is active; activate another first")
+        if slot.holds:
+            raise FailedPrecondition(f"{teacher.name} is a member of an ensemble in memory; unload that first")
         # Out of the table first: new calls load it anew rather than wait for this one's end.
         del self._slots[_key(teacher)]
         freeing = asyncio.create_task(_free(slot))
@@ -196,8 +220,11 @@ class TeacherPool:
     async def drop_active(self) -> None:
         """Frees the active teacher once its calls have ended. Use inside `closed`."""
         slot = self.active
-        if slot is not None:
-            await slot.idle()
+        if slot is None:
+            return
+        await slot.idle()
+        # No ensemble is half loaded while this is held: those that hold the teacher are known.
+        async with self._locks[True]:
             for other in list(self._slots.values()):
                 ensemble = other.teacher.spec.ensemble
                 if ensemble and slot.teacher.id in ensemble.member_ids:
@@ -211,22 +238,27 @@ class TeacherPool:
             await self.unload(idle[0].teacher)
 
     async def close(self) -> None:
-        """Frees every teacher."""
+        """Ends the loads and frees every teacher."""
+        loads = list(self._loads.values())
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
         self.active = None
         # An ensemble lets go of its members first.
         for slot in sorted(self._slots.values(), key=lambda slot: slot.teacher.spec.ensemble is None):
             await self.unload(slot.teacher)
 
-    async def _load(self, teacher: Teacher) -> Slot:
-        prepared = await self._loader.prepare(teacher)
-        await self._make_room(teacher, prepared.size)
-        slot = Slot(teacher, await self._loader.open(teacher, prepared), prepared.size)
-        try:
-            await warm_up(slot)
-        except BaseException:
-            await slot.backend.close()
-            raise
-        self._slots[_key(teacher)] = slot
+    async def _load(self, teacher: Teacher, prepared: Prepared | None) -> Slot:
+        async with self._locks[teacher.spec.ensemble is not None]:
+            prepared = prepared or await self.prepare(teacher)
+            await self._make_room(teacher, prepared.size)
+            slot = Slot(teacher, await self._loader.open(teacher, prepared), prepared.size)
+            try:
+                await warm_up(slot)
+            except BaseException:
+                await slot.backend.close()
+                raise
+            self._slots[_key(teacher)] = slot
         # Held while older ones go, so that it is not among them.
         slot.take()
         try:
@@ -234,6 +266,12 @@ class TeacherPool:
         finally:
             slot.release()
         return slot
+
+    def _loaded(self, key: tuple[str, str], task: asyncio.Task[Slot]) -> None:
+        del self._loads[key]
+        if not task.cancelled() and (error := task.exception()):
+            # Whoever asked for it may have given up.
+            log.warning("a teacher could not be loaded", extra={"teacher": key[0], "reason": str(error)})
 
     async def _make_room(self, teacher: Teacher, size: int) -> None:
         if not size:
@@ -285,11 +323,11 @@ async def warm_up(slot: Slot) -> None:
         if label.probabilities.shape != (len(teacher.label_names),):
             found = len(label.probabilities)
             raise FailedPrecondition(f"{teacher.name} gives {found} classes, not {len(teacher.label_names)}")
-    elif Ability.SCORE in teacher.abilities:
+    if Ability.SCORE in teacher.abilities:
         (score,) = await backend.score([Completion("A prompt to warm up with.", " And its completion.")], Lane.BULK)
         if isinstance(score, W2SError):
             raise FailedPrecondition(f"{teacher.name} cannot score a warm-up text: {score.message}")
-    elif Ability.GENERATE in teacher.abilities:
+    if Ability.GENERATE in teacher.abilities:
         async with aclosing(backend.generate(Sampling("A prompt to warm up with.", max_new_tokens=1))) as pieces:
             async for _ in pieces:
                 pass

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
+from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from w2s.errors import ResourceExhausted
@@ -72,9 +73,7 @@ class Queries:
         """One batch of labels."""
         examples = request.examples
         self._limits.check_rows("examples", [example.id for example in examples])
-        texts = [(f"examples[{index}].text", example.text) for index, example in enumerate(examples)]
-        pairs = [(f"examples[{index}].text_pair", example.text_pair) for index, example in enumerate(examples)]
-        self._limits.check_texts([*texts, *pairs])
+        self._limits.check_texts(_texts("examples", examples, "text", "text_pair"))
         rows = [Row(example.text, example.text_pair) for example in examples]
         answer = await self._desk.label(target(request), rows, lane)
         labels = zip(examples, answer.values, strict=True)
@@ -114,13 +113,7 @@ class Queries:
         """Scores of completions."""
         asked = request.completions
         self._limits.check_rows("completions", [completion.id for completion in asked])
-        self._limits.check_texts(
-            [
-                (f"completions[{index}].{name}", getattr(completion, name))
-                for index, completion in enumerate(asked)
-                for name in ("prompt", "completion")
-            ]
-        )
+        self._limits.check_texts(_texts("completions", asked, "prompt", "completion"))
         completions = [Completion(completion.prompt, completion.completion) for completion in asked]
         answer = await self._desk.score(target(request), completions, Lane.ONLINE)
         scores = zip(asked, answer.values, strict=True)
@@ -133,13 +126,7 @@ class Queries:
         """Preferences between completions."""
         asked = request.pairs
         self._limits.check_rows("pairs", [pair.id for pair in asked])
-        self._limits.check_texts(
-            [
-                (f"pairs[{index}].{name}", getattr(pair, name))
-                for index, pair in enumerate(asked)
-                for name in ("prompt", "completion_a", "completion_b")
-            ]
-        )
+        self._limits.check_texts(_texts("pairs", asked, "prompt", "completion_a", "completion_b"))
         pairs = [(Completion(p.prompt, p.completion_a), Completion(p.prompt, p.completion_b)) for p in asked]
         answer = await self._desk.compare(target(request), pairs, request.length_normalized, Lane.ONLINE)
         preferences = zip(asked, answer.values, strict=True)
@@ -167,3 +154,10 @@ def target(request: _Targeted) -> Target:
     """Which teacher a request means; InvalidArgument when the name is none."""
     id_ = resource_id(request.teacher, "teachers", "teacher") if request.teacher else ""
     return Target(id_, request.required_digest)
+
+
+def _texts(field: str, messages: Sequence[Message], *names: str) -> list[tuple[str, str]]:
+    """The texts of a request, each with the field that it is in."""
+    return [
+        (f"{field}[{index}].{name}", getattr(message, name)) for index, message in enumerate(messages) for name in names
+    ]

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ from w2s.database import Base, Database
 from w2s.errors import W2SError
 from w2s_supervisor.pool import TeacherPool
 from w2s_supervisor.swap import Swaps
-from w2s_supervisor.teachers import Desired, TeacherRegistry
+from w2s_supervisor.teachers import Desired, Teacher, TeacherRegistry
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,7 @@ class Follower:
         board: Told where this replica stands.
         pool: Its teachers.
         swaps: Makes the desired one active.
+        forget: Called with each teacher in memory that was unregistered, wherever that was.
         name: This replica's name; made of host and process when empty.
         poll_s: Seconds between looks.
     """
@@ -138,6 +139,7 @@ class Follower:
     board: ReplicaBoard
     pool: TeacherPool
     swaps: Swaps
+    forget: Callable[[Teacher], None]
     name: str = ""
     poll_s: float = 1.0
     clock: Callable[[], float] = time.monotonic
@@ -145,26 +147,33 @@ class Follower:
     _failed: Desired | None = None
     _retry_at: float = 0.0
     _said: tuple[ReplicaStatus, float] | None = None
-    _task: asyncio.Task[None] | None = field(default=None, repr=False)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.name = self.name or f"{socket.gethostname()}-{os.getpid()}"
 
     async def start(self) -> None:
         """Follows once, so that a restart serves what was active, and from then on in the background."""
+        self._tasks = [asyncio.create_task(self._beat_on())]
         await self.follow()
-        self._task = asyncio.create_task(self._follow_on())
+        self._tasks.append(asyncio.create_task(self._follow_on()))
 
     async def stop(self) -> None:
         """Stops following and takes this replica off the board."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.board.leave(self.name)
 
     async def follow(self) -> None:
-        """Makes the desired teacher active here, and says where this replica stands."""
+        """Makes the desired teacher active here, frees those that are gone, and says where this replica stands."""
         desired = await self.registry.desired()
+        # Taken before the registry is read: what is registered and loaded meanwhile is not gone.
+        loaded = self.pool.teachers
+        there = await self.registry.versions()
+        for teacher in loaded:
+            if (teacher.id, teacher.digest) not in there:
+                self.forget(teacher)
         behind = desired.teacher_id and (self.pool.active is None or self.swaps.generation < desired.generation)
         if behind and (desired != self._failed or self.clock() >= self._retry_at):
             self._failure = ""
@@ -187,12 +196,13 @@ class Follower:
     async def _adopt(self, desired: Desired) -> None:
         try:
             await self.swaps.adopt(desired)
-        except W2SError as error:
-            # Serving without it lets an operator activate another.
-            log.error(
-                "the desired teacher cannot be loaded", extra={"teacher": desired.teacher_id, "reason": str(error)}
-            )
-            self._failure, self._failed, self._retry_at = error.message, desired, self.clock() + _RETRY_S
+        except Exception as error:
+            # Serving without it lets an operator activate another, whatever is wrong with it.
+            facts = {"teacher": desired.teacher_id, "reason": str(error)}
+            log.exception("the desired teacher cannot be loaded", extra=facts)
+            unknown = "it cannot be loaded; the replica's log says more"
+            self._failure = error.message if isinstance(error, W2SError) else unknown
+            self._failed, self._retry_at = desired, self.clock() + _RETRY_S
 
     async def _report(self, desired: Desired) -> None:
         status = self.status(desired)
@@ -201,10 +211,20 @@ class Follower:
             self._said = (status, self.clock())
 
     async def _follow_on(self) -> None:
+        await self._every(self.poll_s, self.follow)
+
+    async def _beat_on(self) -> None:
+        # A replica that loads a teacher for minutes is alive meanwhile.
+        await self._every(_REPORT_S, self._beat)
+
+    async def _beat(self) -> None:
+        await self._report(await self.registry.desired())
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(self.poll_s)
+            await asyncio.sleep(seconds)
             try:
-                await self.follow()
+                await work()
             except Exception:
                 # A database that is away comes back; what is active goes on serving.
                 log.exception("cannot follow the desired teacher")

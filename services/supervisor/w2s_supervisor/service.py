@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from w2s.artifacts import ArtifactStore
@@ -67,8 +66,9 @@ class Supervisor:
             keep_previous=settings.keep_previous,
             on_active=self._activated,
         )
+        board = ReplicaBoard(database)
         self.follower = Follower(
-            self.registry, ReplicaBoard(database), self.pool, swaps, settings.replica, settings.follow_s
+            self.registry, board, self.pool, swaps, self._forget, settings.replica, settings.follow_s
         )
         # One at a time: two swaps at once would race for the same reference.
         self.activations = JobManager(
@@ -187,10 +187,15 @@ class Supervisor:
         self._metrics.activated(teacher)
         await self._on_ready(teacher is not None)
 
+    def _forget(self, teacher: Teacher) -> None:
+        self._later(self._unload(teacher))
+
     async def _unload(self, teacher: Teacher) -> None:
-        # Where this replica lags behind, its follower frees it with the next swap.
-        with contextlib.suppress(FailedPrecondition):
+        try:
             await self.pool.unload(teacher)
+        except FailedPrecondition:
+            # This replica lags behind: its follower comes back to it after the next swap.
+            return
         # After its last call, which would begin the series anew; not those of a successor of its name.
         if await self.registry.find(teacher.id) is None:
             self._metrics.forget(teacher)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from w2s.models.prompts import PromptTemplate
-from w2s.models.spec import BaseRef, ClassifierReading, LanguageModelReading, RewardReading
+from w2s.models.spec import BaseRef, ClassifierReading, LabelNames, LanguageModelReading, RewardReading
 
 _CREDENTIAL = r"^[A-Za-z0-9_-]{0,64}$"
 _TEACHER = re.compile(r"teachers/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)")
@@ -132,20 +132,13 @@ class InferenceBackend(_Frozen):
     url: str = Field(min_length=1, max_length=2048)
     model: str = Field(pattern=r"^[A-Za-z0-9._-]{1,256}$")
     model_version: str = Field(default="", pattern=r"^[A-Za-z0-9._:-]{0,128}$")
-    label_names: tuple[str, ...] = Field(min_length=2, max_length=64)
+    label_names: LabelNames = Field(min_length=2, max_length=64)
     text_input: str = Field(default="text", max_length=256)
     pair_input: str = Field(default="", max_length=256)
     output: str = Field(default="probabilities", max_length=256)
     logits: bool = False
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
     credential: str = Field(default="", pattern=_CREDENTIAL)
-
-    @field_validator("label_names")
-    @classmethod
-    def _are_distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if "" in names or len(set(names)) < len(names):
-            raise ValueError("must be distinct and not empty")
-        return names
 
 
 class TeacherSpec(_Frozen):

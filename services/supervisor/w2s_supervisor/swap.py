@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from w2s.artifacts import ArtifactStore
+from w2s.errors import FailedPrecondition
 from w2s.jobs import Job, Progress, Report
 from w2s_supervisor.gate import Probes, ValidationGate, answer, check_answers, check_label_space, read_probes
 from w2s_supervisor.pool import Slot, TeacherPool
@@ -97,11 +98,13 @@ class Swaps:
             async with self._place(teacher, spec.mode is SwapMode.DRAIN_FIRST) as slot:
                 _stage(report, "gate")
                 found = await _examine(slot, old, spec.gate, probes, before)
-                if not spec.load_only:
-                    _stage(report, "flip", found)
-                    await _to_its_end(self._flip(slot, spec.mode is SwapMode.DRAIN_FIRST))
-            if not spec.load_only:
-                _stage(report, "drain", found)
+                if spec.load_only:
+                    return {"found": found, "previous": ""}
+                _stage(report, "flip", found)
+                await _to_its_end(self._flip(slot, spec.mode is SwapMode.DRAIN_FIRST))
+            _stage(report, "drain", found)
+            # It has happened: whoever cancels it now comes too late.
+            with suppress(asyncio.CancelledError):
                 await self._drain(old)
         return {"found": found, "previous": old.teacher.id if old else ""}
 
@@ -121,20 +124,39 @@ class Swaps:
 
     @asynccontextmanager
     async def _place(self, teacher: Teacher, drain_first: bool) -> AsyncIterator[Slot]:
-        """The teacher in memory, beside the old one or in its place; a failure brings the old one back."""
-        if not drain_first:
-            yield await self._pool.load(teacher)
-            return
+        """The teacher in memory, beside the old one or in its place; a failure brings the old one back.
+
+        It is in use while the block runs, so that nothing frees it before it is active.
+        """
         old = self._pool.active
+        if not drain_first or (old is not None and old.teacher == teacher):
+            with _taken(await self._pool.load(teacher)) as slot:
+                yield slot
+            return
+        # What can fail without the old one's memory fails before that is given up.
+        prepared = await self._pool.prepare(teacher)
         async with self._pool.closed():
             try:
+                await self._empty(old)
                 await self._pool.drop_active()
                 await self._on_active(None)
-                yield await self._pool.load(teacher)
+                with _taken(await self._pool.load(teacher, prepared)) as slot:
+                    yield slot
             except BaseException:
                 if old is not None and self._pool.active is None:
                     await _to_its_end(self._restore(old.teacher))
                 raise
+
+    async def _empty(self, old: Slot | None) -> None:
+        """Returns once no call uses the old teacher; calls that do not end must not hold all others back."""
+        try:
+            async with asyncio.timeout(self._drain_s):
+                if old is not None:
+                    await old.idle()
+        except TimeoutError:
+            raise FailedPrecondition(
+                f"calls still use {old.teacher.name if old else ''} after {self._drain_s:g} s (swap_drain_s); try again"
+            ) from None
 
     async def _restore(self, teacher: Teacher) -> None:
         slot = await self._pool.load(teacher)
@@ -161,6 +183,15 @@ class Swaps:
                     await self._pool.unload(old.teacher)
         except TimeoutError:
             log.warning("calls still use the old teacher", extra={"teacher": old.teacher.name, "calls": old.uses})
+
+
+@contextmanager
+def _taken(slot: Slot) -> Iterator[Slot]:
+    slot.take()
+    try:
+        yield slot
+    finally:
+        slot.release()
 
 
 async def _examine(

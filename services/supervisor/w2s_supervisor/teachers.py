@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import JSON, Boolean, DateTime, Integer, String, delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from w2s.database import Base, Database
@@ -18,6 +19,9 @@ from w2s_supervisor.backends.protocol import Ability, Identity
 from w2s_supervisor.spec import TeacherSpec
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class TeacherRegistry:
                 raise AlreadyExists(f"teachers/{id_} is another teacher ({row.digest}); use another teacher_id")
             return _teacher(row)
 
-        return await self._database.run(work)
+        return await self._insert(work)
 
     async def unregister(self, id_: str) -> None:
         """Forgets a teacher.
@@ -169,7 +173,7 @@ class TeacherRegistry:
         def work(session: Session) -> None:
             if _row(session, id_) is None:
                 raise NotFound(f"there is no teachers/{id_}")
-            desired = _desired(session)
+            desired = _desired(session, lock=True)
             if desired.teacher_id == id_:
                 raise FailedPrecondition(f"teachers/{id_} is active; activate another first")
             for row in session.scalars(select(_TeacherRow)):
@@ -181,6 +185,11 @@ class TeacherRegistry:
             session.execute(delete(_TeacherRow).where(_TeacherRow.id == id_))
 
         await self._database.run(work)
+
+    async def versions(self) -> set[tuple[str, str]]:
+        """Id and digest of every teacher."""
+        query = select(_TeacherRow.id, _TeacherRow.digest)
+        return await self._database.run(lambda session: {(id_, digest) for id_, digest in session.execute(query)})
 
     async def page(self, size: int, token: str) -> tuple[list[Teacher], str]:
         """A page of teachers, oldest first, and the token of the next page."""
@@ -212,21 +221,28 @@ class TeacherRegistry:
         def work(session: Session) -> Desired:
             if _row(session, id_) is None:
                 raise NotFound(f"there is no teachers/{id_}")
-            old = _desired(session)
+            old = _desired(session, lock=True)
             previous = old.previous_id if old.teacher_id == id_ else old.teacher_id
             new = Desired(old.generation + 1, id_, previous, drain_first)
             session.merge(_DesiredRow(slot=1, **vars(new)))
             return new
 
-        return await self._database.run(work)
+        return await self._insert(work)
+
+    async def _insert(self, work: Callable[[Session], T]) -> T:
+        """Runs work that may insert a row which another replica inserts at the same time; it finds that row then."""
+        try:
+            return await self._database.run(work)
+        except IntegrityError:
+            return await self._database.run(work)
 
 
 def _row(session: Session, id_: str) -> _TeacherRow | None:
     return session.scalar(select(_TeacherRow).where(_TeacherRow.id == id_))
 
 
-def _desired(session: Session) -> Desired:
-    row = session.get(_DesiredRow, 1)
+def _desired(session: Session, lock: bool = False) -> Desired:
+    row = session.get(_DesiredRow, 1, with_for_update=lock)
     return Desired(row.generation, row.teacher_id, row.previous_id, row.drain_first) if row else Desired()
 
 

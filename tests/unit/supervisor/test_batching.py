@@ -22,7 +22,7 @@ class Record:
     """Remembers what the queue said."""
 
     def __init__(self):
-        self.waiting, self.waits, self.batches = [], [], []
+        self.waiting, self.waits, self.batches, self.failures = [], [], [], 0
 
     def queued(self, waiting):
         self.waiting.append(waiting)
@@ -32,6 +32,9 @@ class Record:
 
     def batched(self, items, tokens):
         self.batches.append((items, tokens))
+
+    def failed(self):
+        self.failures += 1
 
 
 class Model:
@@ -113,8 +116,9 @@ async def test_callers_share_a_batch_and_get_their_own(queue):
 
 
 async def test_a_bad_sequence_fails_alone(queue):
-    batcher, _, _ = queue()
+    batcher, _, record = queue()
     results = await batcher.ask([Sequence(n) for n in (1, -2, 3, 4, 5)], wait=False)
+    assert record.failures == 1
     assert isinstance(results[1], Internal)
     assert names([results[0], *results[2:]]) == [1, 3, 4, 5]
 

@@ -8,6 +8,7 @@ import pytest
 from w2s.errors import DataLoss, FailedPrecondition, Unavailable
 from w2s.models.inputs import Row
 from w2s_supervisor.backends.protocol import Backend, Labelled, Lane
+from w2s_supervisor.pool import Hold
 
 ROW = Row("a text")
 
@@ -155,3 +156,35 @@ async def test_calls_wait_while_the_pool_is_closed(new_pool, register, settled):
         await settled()
         assert not waiting.done()
     assert await waiting == "a"
+
+
+async def test_a_load_goes_on_for_the_others_when_one_gives_up(new_pool, register, rules, settled):
+    pool, teacher = new_pool(), await register("a", 1)
+    rules.free.clear()
+    impatient, patient = (asyncio.create_task(pool.load(teacher)) for _ in range(2))
+    await settled()
+    impatient.cancel()
+    await settled()
+    rules.free.set()
+    assert (await patient).teacher == teacher
+    assert len(rules.opened) == 1
+
+
+async def test_a_member_that_an_ensemble_holds_is_not_unloaded(new_pool, register):
+    pool, teacher = new_pool(), await register("a", 1)
+    hold = Hold(await pool.load(teacher))
+    with pytest.raises(FailedPrecondition, match="member of an ensemble in memory; unload that first"):
+        await pool.unload(teacher)
+    hold.release()
+    await pool.unload(teacher)
+    assert pool.loaded_ids == []
+
+
+async def test_a_teacher_unloaded_while_it_is_loaded_is_still_given(new_pool, register, rules, settled):
+    pool = new_pool(max_loaded=1)
+    first, second = [await register(id_, n) for n, id_ in enumerate("ab")]
+    async with pool.use(first):
+        loading = asyncio.create_task(pool.load(second))
+        await settled()
+        await pool.unload(second)
+        assert (await loading).teacher == second

@@ -26,7 +26,13 @@ def board(database):
 
 
 @pytest.fixture
-def follower(registry, board, new_pool, store):
+def gone():
+    """The teachers that replicas were told are gone."""
+    return []
+
+
+@pytest.fixture
+def follower(registry, board, new_pool, store, gone):
     """Makes a replica: `follower("one")`."""
 
     async def nobody(teacher):
@@ -35,7 +41,7 @@ def follower(registry, board, new_pool, store):
     def make(name, clock=None):
         pool = new_pool()
         swaps = Swaps(registry, pool, store, drain_s=1.0, keep_previous=True, on_active=nobody)
-        return Follower(registry, board, pool, swaps, name, poll_s=0.05, clock=clock or Clock())
+        return Follower(registry, board, pool, swaps, gone.append, name, poll_s=0.05, clock=clock or Clock())
 
     return make
 
@@ -107,3 +113,27 @@ async def test_a_replica_is_heard_of_as_long_as_it_lives(follower, board):
     clock.now += 3
     await replica.follow()
     assert (await board.living())[0].update_time > first
+
+
+async def test_a_teacher_unregistered_elsewhere_is_told_of(follower, registry, register, gone):
+    replica = follower("one")
+    teacher = await register("a", 1)
+    await replica.pool.load(teacher)
+    await replica.follow()
+    assert gone == []
+    await registry.unregister("a")
+    await replica.follow()
+    assert gone == [teacher]
+
+
+async def test_an_unexpected_error_does_not_keep_a_replica_from_starting(follower, registry, board, register):
+    await register("a", 1, lambda: OSError("the disk is away"))
+    await registry.set_desired("a", drain_first=False)
+    replica = follower("one")
+    await replica.start()
+    (said,) = await board.living()
+    assert (said.status.of("a"), said.status.failure) == (
+        TeacherState.FAILED,
+        "it cannot be loaded; the replica's log says more",
+    )
+    await replica.stop()

@@ -7,8 +7,9 @@ import pytest
 
 from w2s.artifacts import ArtifactRef
 from w2s.artifacts.tables import write_examples
-from w2s.errors import DataLoss, FailedPrecondition, NotFound
+from w2s.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
 from w2s.models.inputs import Row
+from w2s_supervisor import swap
 from w2s_supervisor.backends.protocol import Lane
 from w2s_supervisor.gate import ValidationGate
 from w2s_supervisor.swap import SwapMode, Swaps, SwapSpec
@@ -207,3 +208,86 @@ async def test_a_teacher_unregistered_meanwhile_is_not_flipped_to(swaps, registe
     with pytest.raises(NotFound):
         await swap
     assert await serving(swaps) == "a"
+
+
+async def test_a_teacher_in_the_gate_is_in_use_and_so_not_evicted(swaps, register, monkeypatch):
+    seen = []
+
+    async def examine(slot, *_):
+        seen.append((slot.teacher.id, slot.uses))
+        return {}
+
+    monkeypatch.setattr(swap, "_examine", examine)
+    await register("a", 1)
+    await register("b", 2)
+    for mode in (SwapMode.BESIDE, SwapMode.DRAIN_FIRST):
+        for id_ in "ab":
+            await swaps.run(id_, mode=mode)
+    assert seen == [("a", 1), ("b", 1)] * 2
+    assert swaps.pool.active.uses == 0
+
+
+async def test_a_cancellation_after_the_flip_comes_too_late(swaps, register, rules, registry, settled):
+    await register("a", 1)
+    await register("b", 2)
+    await swaps.run("a")
+    old = rules.of("a")
+    old.free.clear()
+    in_flight = asyncio.create_task(serving(swaps))
+    await settled()
+    swap = asyncio.create_task(swaps.run("b"))
+    await settled()
+    assert swaps.stages[-1] == "drain"
+    swap.cancel()
+    assert await swap == {"found": {}, "previous": "a"}
+    old.free.set()
+    assert (await in_flight, await serving(swaps), (await registry.desired()).teacher_id) == ("a", "b", "b")
+
+
+async def test_calls_that_do_not_end_do_not_hold_all_others_back(
+    registry, new_pool, store, register, rules, swaps, settled
+):
+    async def nobody(teacher):
+        pass
+
+    made = Swaps(registry, swaps.pool, store, drain_s=0.1, keep_previous=True, on_active=nobody)
+    await register("a", 1)
+    await register("b", 2)
+    await swaps.run("a")
+    rules.of("a").free.clear()
+    stuck = asyncio.create_task(serving(swaps))
+    await settled()
+    spec = SwapSpec(teacher="b", mode=SwapMode.DRAIN_FIRST).model_dump(mode="json")
+    with pytest.raises(FailedPrecondition, match=r"calls still use teachers/a after 0\.1 s"):
+        await made.activate(SimpleNamespace(spec=spec, extra={"teacher": "b"}), lambda progress: None)
+    rules.of("a").free.set()
+    assert (await stuck, await serving(swaps)) == ("a", "a")
+
+
+async def test_what_fails_before_it_loads_does_not_cost_the_old_teacher(swaps, register, rules, monkeypatch):
+    await register("a", 1)
+    await register("b", 2)
+    await swaps.run("a")
+
+    async def damaged(teacher):
+        raise DataLoss("its files do not match its manifest")
+
+    monkeypatch.setattr(rules, "prepare", damaged)
+    with pytest.raises(DataLoss):
+        await swaps.run("b", mode=SwapMode.DRAIN_FIRST)
+    assert (swaps.told, rules.of("a").closed) == (["a"], False)
+
+
+async def test_a_probe_without_examples_is_refused(swaps, register, store):
+    await register("a", 1)
+    config = {"label_names": ["no", "yes"]}
+    with store.write("datasets", "empty", data_schema="w2s.examples/1", config=config) as draft:
+        write_examples(draft.path, [])
+    with pytest.raises(InvalidArgument, match=r"gate\.probe: has no examples"):
+        await swaps.run("a", gate=ValidationGate(probe=draft.ref, min_accuracy=1.0))
+
+
+async def test_a_floor_on_agreement_needs_someone_to_agree_with(swaps, register, probe):
+    await register("a", 1)
+    with pytest.raises(FailedPrecondition, match="agreement with the teacher it follows, and it follows none"):
+        await swaps.run("a", gate=ValidationGate(probe=probe, min_agreement=0.5))

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 from transformers.generation.logits_process import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
+from w2s.errors import Internal
 from w2s.models.inputs import FinishReason, Piece, Sampling
 from w2s.models.language_model import LanguageModel
 from w2s.models.text_stream import TextStream
@@ -84,6 +85,8 @@ class SamplingDecoder:
         return logits
 
     def _choose(self, logits: Tensor) -> list[int]:
+        if logits.isnan().any():
+            raise Internal("the model gives numbers that are not finite for this prompt")
         if self._greedy:
             return list(logits.argmax(dim=-1).tolist())
         # Logarithms of probabilities are 0 at most: no small temperature makes them overflow.

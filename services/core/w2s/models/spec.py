@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from w2s.models.prompts import PromptTemplate
 
@@ -87,6 +88,16 @@ class ModelSpec(BaseModel):
         return self
 
 
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError("must be distinct and not empty")
+    return names
+
+
+# Classes by name, in the order of a model's outputs.
+LabelNames = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+
+
 class ClassifierReading(BaseModel):
     """A model read by its classification head.
 
@@ -98,15 +109,8 @@ class ClassifierReading(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    label_names: tuple[str, ...] = ()
+    label_names: LabelNames = ()
     max_length: int = Field(default=0, ge=0, le=32768)
-
-    @field_validator("label_names")
-    @classmethod
-    def _are_distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if "" in names or len(set(names)) < len(names):
-            raise ValueError("must be distinct and not empty")
-        return names
 
 
 class RewardReading(BaseModel):

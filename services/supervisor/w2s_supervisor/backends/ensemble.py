@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from w2s.errors import FailedPrecondition, InvalidArgument, W2SError
 from w2s.models.inputs import Completion, Row
 from w2s_supervisor.backends.digest import digest_of
 from w2s_supervisor.backends.protocol import Ability, Backend, Identity, Labelled, Lane, Preferred
+from w2s_supervisor.backends.together import together
 from w2s_supervisor.spec import EnsembleBackend, EnsembleRule
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class EnsembleAnswers(Backend):
 
     async def label(self, rows: Sequence[Row], lane: Lane) -> list[Labelled | W2SError]:
         """As `Backend.label`; a row that one member cannot label has no label."""
-        found = zip(*await _all(member.backend.label(rows, lane) for member in self._members), strict=True)
+        found = zip(*await together(member.backend.label(rows, lane) for member in self._members), strict=True)
         return [_failure(row) or self._label([a for a in row if isinstance(a, Labelled)]) for row in found]
 
     async def compare(
@@ -74,7 +74,7 @@ class EnsembleAnswers(Backend):
     ) -> list[Preferred | W2SError]:
         """As `Backend.compare`, each member by scores of its own."""
         asked = (member.backend.compare(pairs, length_normalized, lane) for member in self._members)
-        found = zip(*await _all(asked), strict=True)
+        found = zip(*await together(asked), strict=True)
         return [_failure(row) or self._prefer([a for a in row if isinstance(a, Preferred)]) for row in found]
 
     async def close(self) -> None:
@@ -142,16 +142,6 @@ class EnsembleOpener:
                 member.release()
             raise
         return EnsembleAnswers(held, spec.rule)
-
-
-async def _all(asked: Iterable[Coroutine[Any, Any, list[T]]]) -> list[list[T]]:
-    """Every member's answers; when one fails, nobody waits for the others', which are then not worked out."""
-    tasks = [asyncio.create_task(one) for one in asked]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _digest(spec: EnsembleBackend, members: Sequence[Identity]) -> str:

@@ -81,7 +81,7 @@ class ModelAnswers(Backend):
                 yield piece
 
     async def close(self) -> None:
-        """Frees the model's memory."""
+        """Frees the model's memory, whoever still holds on to this."""
         await self._batcher.close()
         del self._engine
         await self._threads.load(_collect)

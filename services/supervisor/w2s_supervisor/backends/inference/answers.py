@@ -12,6 +12,7 @@ from w2s_supervisor.backends.inference.remote import Output, Remote
 from w2s_supervisor.backends.inference.retries import retried
 from w2s_supervisor.backends.protocol import Backend, Labelled, Lane
 from w2s_supervisor.backends.room import Room
+from w2s_supervisor.backends.together import together
 from w2s_supervisor.spec import InferenceBackend
 
 _BATCH = 64
@@ -63,13 +64,8 @@ class InferenceAnswers(Backend):
 
     async def _batches(self, rows: Sequence[Row], lane: Lane) -> list[Labelled | W2SError]:
         starts = range(0, len(rows), _BATCH)
-        tasks = [asyncio.create_task(self._batch(rows[start : start + _BATCH], lane)) for start in starts]
-        try:
-            return [label for labels in await asyncio.gather(*tasks) for label in labels]
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        batches = await together(self._batch(rows[start : start + _BATCH], lane) for start in starts)
+        return [label for labels in batches for label in labels]
 
     async def _batch(self, rows: Sequence[Row], lane: Lane) -> list[Labelled | W2SError]:
         async with self._room.turn(lane), self._slots:

@@ -1,26 +1,15 @@
-"""Many questions at once: those that depend on each other, and those that do not."""
+"""Many questions at once that do not depend on each other."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from w2s.errors import Unavailable, W2SError
 from w2s_supervisor.backends.text_generation.failures import RowError
+from w2s_supervisor.backends.together import together
 
 T = TypeVar("T")
-
-
-async def together(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All answers in the order of the questions; the first error is raised and ends the others."""
-    tasks = [asyncio.create_task(question) for question in questions]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def each(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T | W2SError]:

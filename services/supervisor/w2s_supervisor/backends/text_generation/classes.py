@@ -18,10 +18,10 @@ from w2s.errors import FailedPrecondition, InvalidArgument
 from w2s.models.inputs import Row
 from w2s.models.prompts import PromptTemplate
 from w2s_supervisor.backends.protocol import Labelled
-from w2s_supervisor.backends.text_generation.asking import together
 from w2s_supervisor.backends.text_generation.failures import Lacks, RowError
 from w2s_supervisor.backends.text_generation.reading import boundary, continuation, known
 from w2s_supervisor.backends.text_generation.server import Key, Listing, TextServer
+from w2s_supervisor.backends.together import together
 from w2s_supervisor.spec import ClassMethod
 
 # TGI's own limit, unless it is launched with another.

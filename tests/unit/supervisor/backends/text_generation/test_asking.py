@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from w2s.errors import FailedPrecondition, InvalidArgument, Unavailable
-from w2s_supervisor.backends.text_generation.asking import each, together
+from w2s_supervisor.backends.text_generation.asking import each
 from w2s_supervisor.backends.text_generation.failures import RowError
+from w2s_supervisor.backends.together import together
 
 
 async def answer(value):
