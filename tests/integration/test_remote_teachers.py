@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+import grpc
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from support.text_generation import running
-from support.text_generation.language import ToyModel, encode
+from support.text_generation.language import VOCABULARY, ToyModel, encode
 
 from w2s.artifacts.tables import write_examples
 from w2s.common.v1 import common_pb2 as common
@@ -66,6 +67,20 @@ def expected(text):
     return powers / powers.sum()
 
 
+def listed(text):
+    """Which answers are among the five most probable tokens, by the same table."""
+    values = ToyModel("toy/one").log_probabilities(encode(f"Question: {text} Answer:"))
+    most = {VOCABULARY[token] for token in np.argsort(-values)[:5]}
+    return {" yes", " no"} & most
+
+
+def write_texts(store, key, texts):
+    """A data set of some texts."""
+    with store.write("datasets", key, data_schema="w2s.examples/1", config={"label_names": NAMES}) as draft:
+        write_examples(draft.path, [{"id": f"r{n}", "text": text, "label": 0} for n, text in enumerate(texts)])
+    return common.DatasetRef(uri=draft.ref.uri)
+
+
 def counted(server, name, **labels):
     return scrape(server.addresses["metrics"]).get((f"w2s_supervisor_{name}", frozenset(labels.items())), 0)
 
@@ -109,13 +124,29 @@ def test_a_server_that_becomes_another_model_teaches_no_more(client, toy, contro
     assert client.Label(examples=rows(TEXTS[0])).teacher == other.version
 
 
-def test_rows_that_the_server_cannot_tell_are_marked_and_never_invented(client, toy, control, store):
+def test_rows_whose_answers_the_server_does_not_list_are_marked_and_never_invented(client, toy, control, store):
+    texts = [TEXTS[0], "it is hidden", TEXTS[1], "the hidden cat", TEXTS[2]]
+    assert [listed(text) == {" yes", " no"} for text in texts] == [True, False, True, False, True]
     teacher = register(client, url=toy.url, class_method=pb.CLASS_METHOD_TOP_TOKENS)
-    config = {"label_names": NAMES}
-    with store.write("datasets", "for-the-toy", data_schema="w2s.examples/1", config=config) as draft:
-        fields = [{"id": f"r{n}", "text": text, "label": 0} for n, text in enumerate([*TEXTS, "poison the well"])]
-        write_examples(draft.path, fields)
-    dataset = common.DatasetRef(uri=draft.ref.uri)
+    dataset = write_texts(store, "truncated-by-the-toy", texts)
+    failed = client.ended(client.LabelDataset(dataset=dataset, teacher=teacher.name, max_failed_rows=1))
+    assert (failed.status.state, failed.status.error.code) == (common.JOB_STATE_FAILED, 9)
+    assert "2 rows cannot be labelled, and max_failed_rows is 1: r1: " in failed.status.error.message
+    done = client.ended(client.LabelDataset(dataset=dataset, teacher=teacher.name, max_failed_rows=2))
+    assert (done.status.state, done.failed_rows) == (common.JOB_STATE_SUCCEEDED, 2)
+    table = pq.read_table(store.read(done.labels.uri).path / "labels.parquet").to_pydict()
+    for n, text in enumerate(texts):
+        if n in (1, 3):
+            assert (table["probabilities"][n], table["label"][n]) == (None, None)
+            assert "the answers are truncated" in table["error"][n]
+        else:
+            np.testing.assert_allclose(table["probabilities"][n], expected(text), rtol=1e-4)
+            assert (table["label"][n], table["error"][n]) == (expected(text).argmax(), None)
+
+
+def test_a_row_that_the_server_fails_at_again_and_again_is_marked(client, toy, control, store):
+    teacher = register(client, url=toy.url, class_method=pb.CLASS_METHOD_TOP_TOKENS)
+    dataset = write_texts(store, "poison-for-the-toy", [*TEXTS, "poison the well"])
     control(poison="poison")
     failed = client.ended(client.LabelDataset(dataset=dataset, teacher=teacher.name))
     assert (failed.status.state, failed.status.error.code) == (common.JOB_STATE_FAILED, 9)
@@ -129,13 +160,11 @@ def test_rows_that_the_server_cannot_tell_are_marked_and_never_invented(client, 
 
 def test_a_job_outlasts_a_server_that_is_busy_for_a_while(client, server, toy, control, store):
     teacher = register(client, url=toy.url)
-    config = {"label_names": NAMES}
-    with store.write("datasets", "for-the-busy-toy", data_schema="w2s.examples/1", config=config) as draft:
-        write_examples(draft.path, [{"id": f"r{n}", "text": TEXTS[n % 3], "label": 0} for n in range(40)])
+    dataset = write_texts(store, "for-the-busy-toy", [TEXTS[n % 3] for n in range(40)])
     client.Label(examples=rows(TEXTS[0]), teacher=teacher.name)
     # More failures than the client's own attempts can get over.
     control(fail_status=429, fail_count=60)
-    job = client.ended(client.LabelDataset(dataset=common.DatasetRef(uri=draft.ref.uri), teacher=teacher.name))
+    job = client.ended(client.LabelDataset(dataset=dataset, teacher=teacher.name))
     assert (job.status.state, job.failed_rows) == (common.JOB_STATE_SUCCEEDED, 0)
     assert counted(server, "backend_errors_total", kind="overloaded") > 50
 
@@ -150,6 +179,31 @@ def test_an_ensemble_of_a_server_and_a_server_is_asked_as_one(client, toy, contr
     assert label.disagreement == 0
 
 
-def test_a_server_that_is_gone_is_said_to_be(client, serve, toy, refused):
+def test_a_server_that_dies_is_said_to_be_gone_and_another_takes_over(serve, toy, control, tmp_path, refused):
+    (tmp_path / "toy").write_text(TOKEN)
+    with running(api_key=TOKEN) as mortal:
+        endpoints = f"--endpoints={mortal.url},{toy.url}"
+        server = serve("supervisor", endpoints, f"--credentials-folder={tmp_path}")
+        with server.client() as client:
+            dying = register(client, "dying", url=mortal.url, credential="toy")
+            assert client.activate(dying).status.state == common.JOB_STATE_SUCCEEDED
+            assert client.Label(examples=rows(TEXTS[0])).teacher == dying.version
+    with server.client() as client:
+        host = mortal.url.removeprefix("http://")
+        with refused("UNAVAILABLE", words=f"{host} cannot be reached"):
+            client.Label(examples=rows(TEXTS[0]))
+        with pytest.raises(grpc.RpcError) as caught:
+            client.Label(examples=rows(TEXTS[0]))
+        assert TOKEN not in caught.value.details()
+        assert TEXTS[0] not in caught.value.details()
+        other = register(client, "other", url=toy.url)
+        assert client.activate(other).status.state == common.JOB_STATE_SUCCEEDED
+        answer = client.Label(examples=rows(TEXTS[0]))
+    assert answer.teacher == other.version
+    np.testing.assert_allclose(answer.labels[0].probabilities, expected(TEXTS[0]), rtol=1e-4)
+    assert TOKEN not in server.log.read_text()
+
+
+def test_a_server_that_is_not_among_the_endpoints_is_refused(client, refused):
     with refused("INVALID_ARGUMENT", "spec.text_generation.url", "--endpoints"):
         register(client, "elsewhere", url="http://127.0.0.1:9")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from support.text_generation import openai, tgi
+from support.text_generation import chat, openai, tgi
 from support.text_generation.gate import CONTROL, Gate
 from support.text_generation.switches import State
 
@@ -15,6 +15,7 @@ def build() -> FastAPI:
     state = State()
     app = FastAPI(openapi_url=None)
     app.include_router(tgi.routes(state))
+    app.include_router(chat.routes(state))
     app.include_router(openai.routes(state))
     app.add_middleware(Gate, state=state)
 

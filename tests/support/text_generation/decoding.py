@@ -21,6 +21,7 @@ class Settings:
         limit: Tokens at most.
         sample: Draw tokens; otherwise take the most probable.
         temperature: Divides the logits.
+        top_k: Keeps so many of the most probable tokens; all when None.
         top_p: Keeps the smallest set of tokens whose probability reaches this.
         seed: Makes the draw repeatable.
         stop: Texts that end the continuation.
@@ -31,6 +32,7 @@ class Settings:
     limit: int
     sample: bool = False
     temperature: float = 1.0
+    top_k: int | None = None
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
@@ -62,7 +64,7 @@ def continued(model: ToyModel, prompt: list[int], settings: Settings) -> Iterato
     tokens, text = list(prompt), ""
     for count in range(1, settings.limit + 1):
         values = log_softmax(_allowed(model.logits(tokens) / settings.temperature, text, settings.answers))
-        token = _drawn(values, settings.top_p, draw) if settings.sample else int(values.argmax())
+        token = _drawn(values, settings, draw) if settings.sample else int(values.argmax())
         tokens.append(token)
         text += "" if token == EOS else decode(token)
         finish = _finish(token, text, settings.stop, last=count == settings.limit)
@@ -92,10 +94,11 @@ def _allowed(logits: np.ndarray, text: str, answers: tuple[str, ...]) -> np.ndar
     return np.where(passes, logits, -np.inf)
 
 
-def _drawn(values: np.ndarray, top_p: float, draw: random.Random) -> int:
-    order = np.argsort(-values)
-    reached = np.cumsum(np.exp(values[order]))
-    kept = order[: int(np.searchsorted(reached, top_p)) + 1]
+def _drawn(values: np.ndarray, settings: Settings, draw: random.Random) -> int:
+    order = np.argsort(-values)[: settings.top_k]
+    powers = np.exp(values[order])
+    reached = np.cumsum(powers / powers.sum())
+    kept = order[: int(np.searchsorted(reached, settings.top_p)) + 1]
     weights = np.exp(values[kept])
     return int(draw.choices(kept.tolist(), weights.tolist())[0])
 

@@ -1,29 +1,20 @@
-"""The `/v1` routes of the OpenAI interface, as vLLM answers them; TGI has fewer of their fields."""
+"""The `/v1` routes of the OpenAI interface but chat, as vLLM answers them; TGI has fewer of their fields."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, ValidationError
 from support.text_generation.decoding import Settings, Step, continued
 from support.text_generation.language import ToyModel, decode, encode
-from support.text_generation.switches import CallerGone, State
+from support.text_generation.streams import sse, stream_ends
+from support.text_generation.switches import CallerGone, Refused, State
 
-_STATUS = {"validation": 400, "overloaded": 429, "generation": 500, "incomplete_generation": 500}
+_STATUS = {"not_found": 404, "validation": 400, "overloaded": 429, "generation": 500, "incomplete_generation": 500}
 _MAX_LOGPROBS = 20
-
-
-class Refused(Exception):
-    """An error in OpenAI's form."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
 
 
 class StreamOptions(BaseModel):
@@ -63,7 +54,6 @@ def routes(state: State) -> APIRouter:
     router, server = APIRouter(), OpenAi(state)
     router.get("/v1/models")(server.models)
     router.post("/v1/completions")(server.completions)
-    router.post("/v1/chat/completions")(server.chat)
     return router
 
 
@@ -90,43 +80,30 @@ class OpenAi:
         try:
             body = self._checked(Completion.model_validate_json(await request.body()))
             if body.stream:
-                return StreamingResponse(self._events(body, request), media_type="text/event-stream")
+                return sse(self._state, self._chunks(body, request), _error_body, b"data: [DONE]\n\n")
             return JSONResponse(await self._answer(body, request))
         except ValidationError as error:
             # What is echoed here a client must not show to others: the prompt may be in it.
             return JSONResponse({"error": {"message": str(error), "type": "BadRequestError", "code": 400}}, 400)
         except Refused as error:
-            return JSONResponse(error.body, error.status)
+            return JSONResponse(_error_body(error), _STATUS[error.kind])
         except CallerGone:
-            self._state.journal.aborted += 1
             return Response(status_code=499)
-
-    async def chat(self, request: Request) -> Response:
-        """`/v1/chat/completions`, with the turns one below the other as the prompt."""
-        asked = json.loads(await request.body())
-        prompt = "\n".join(f"{turn['role']}: {turn['content']}" for turn in asked["messages"])
-        body = Completion.model_validate({**asked, "prompt": prompt, "logprobs": asked.get("top_logprobs")})
-        answer = await self._answer(self._checked(body), request)
-        choice = answer["choices"][0]
-        message = {"role": "assistant", "content": choice["text"]}
-        choices = [{"index": 0, "message": message, "logprobs": None, "finish_reason": choice["finish_reason"]}]
-        return JSONResponse({**answer, "object": "chat.completion", "choices": choices})
 
     def _checked(self, body: Completion) -> Completion:
         switches = self._state.switches
         if body.model not in (switches.model, "tgi"):
-            raise Refused(f"The model `{body.model}` does not exist.", 404)
+            raise Refused(f"The model `{body.model}` does not exist.", "not_found")
         tokens = len(encode(body.prompt))
         if tokens + body.max_tokens > switches.max_input_tokens:
             longest = switches.max_input_tokens
-            raise Refused(f"This model's maximum context length is {longest} tokens, not {tokens}.", 400)
+            raise Refused(f"This model's maximum context length is {longest} tokens, not {tokens}.", "validation")
         if switches.poison and switches.poison in body.prompt:
-            raise Refused("told to fail", 500)
+            raise Refused("told to fail", "generation")
         return body
 
     async def _answer(self, body: Completion, request: Request) -> dict[str, Any]:
-        self._enter()
-        try:
+        with self._state.place():
             await self._state.wait(request)
             steps = list(continued(self._model, encode(body.prompt), body.settings))
             choice = {
@@ -136,8 +113,6 @@ class OpenAi:
                 **_finish(steps[-1], body.stop),
             }
             return {**self._frame(), "choices": [choice], "usage": _usage(body, steps)}
-        finally:
-            self._state.leave()
 
     def _logprobs(self, body: Completion, steps: list[Step]) -> dict[str, Any] | None:
         if body.logprobs is None or self._state.switches.api != "openai":
@@ -156,51 +131,24 @@ class OpenAi:
             "text_offset": [],
         }
 
-    async def _events(self, body: Completion, request: Request) -> AsyncIterator[bytes]:
-        # Whatever goes wrong is told in the stream: its status is sent by now.
-        done = entered = False
-        try:
-            self._enter()
-            entered = True
-            async for event in self._chunks(body, request):
-                if self._state.switches.keep_alive:
-                    yield b": keep-alive\n\n"
-                yield f"data: {json.dumps(event)}\n\n".encode()
-            done = True
-            yield b"data: [DONE]\n\n"
-        except Refused as error:
-            done = True
-            yield f"data: {json.dumps(error.body)}\n\n".encode()
-            yield b"data: [DONE]\n\n"
-        except ConnectionAbortedError:
-            done = True
-            raise
-        finally:
-            self._state.journal.aborted += not done
-            if entered:
-                self._state.leave()
-
-    async def _chunks(self, body: Completion, request: Request) -> AsyncIterator[dict[str, Any]]:
-        switches = self._state.switches
-        steps = list(continued(self._model, encode(body.prompt), body.settings))
-        for index, (step, text) in enumerate(zip(steps, _texts(steps, body.stop), strict=True)):
-            await self._state.wait(request)
-            if index >= switches.stream_events and switches.stream_error:
-                raise Refused("told to fail", _STATUS[switches.stream_error])
-            if index >= switches.stream_events and switches.stream_cut == "end":
-                return
-            if index >= switches.stream_events and switches.stream_cut:
-                raise ConnectionAbortedError
-            yield {**self._frame(), "choices": [{"index": 0, "text": text, **_finish(step, body.stop)}]}
-        if body.stream_options.include_usage:
-            yield {**self._frame(), "choices": [], "usage": _usage(body, steps)}
+    async def _chunks(self, body: Completion, request: Request) -> AsyncGenerator[dict[str, Any], None]:
+        with self._state.place():
+            steps = list(continued(self._model, encode(body.prompt), body.settings))
+            for index, (step, text) in enumerate(zip(steps, _texts(steps, body.stop), strict=True), start=1):
+                await self._state.wait(request)
+                if stream_ends(self._state.switches, index):
+                    return
+                yield {**self._frame(), "choices": [{"index": 0, "text": text, **_finish(step, body.stop)}]}
+            if body.stream_options.include_usage:
+                yield {**self._frame(), "choices": [], "usage": _usage(body, steps)}
 
     def _frame(self) -> dict[str, Any]:
         return {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": self._state.switches.model}
 
-    def _enter(self) -> None:
-        if not self._state.enter():
-            raise Refused("Model is overloaded", 429)
+
+def _error_body(error: Refused) -> dict[str, Any]:
+    code = _STATUS[error.kind]
+    return {"error": {"message": str(error), "type": "BadRequestError", "param": None, "code": code}}
 
 
 def _texts(steps: list[Step], stop: list[str]) -> list[str]:

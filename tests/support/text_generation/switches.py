@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -15,6 +17,14 @@ _POLL_S = 0.01
 
 class CallerGone(Exception):
     """Nobody waits for the answer any more."""
+
+
+class Refused(Exception):
+    """A request that gets an error for an answer, whose kind is one of TGI's, or `not_found`."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass
@@ -92,6 +102,9 @@ class Journal:
         asked: How often each path was asked for.
         in_flight: Generation requests at this moment.
         most_in_flight: The most there were at once.
+        asked_for: Generation requests so far.
+        durations_s: Seconds that each took that was answered to its end.
+        failures: How many of them failed, by the kind of error.
         aborted: Generation requests whose caller went away.
         peers: The far ends of the connections that were opened.
     """
@@ -100,6 +113,9 @@ class Journal:
     asked: dict[str, int] = field(default_factory=dict)
     in_flight: int = 0
     most_in_flight: int = 0
+    asked_for: int = 0
+    durations_s: list[float] = field(default_factory=list)
+    failures: dict[str, int] = field(default_factory=dict)
     aborted: int = 0
     peers: list[str] = field(default_factory=list)
 
@@ -140,17 +156,32 @@ class State:
         self.journal.requests.append({"path": path, "body": body, "authorization": authorization})
         del self.journal.requests[:-_KEPT]
 
-    def enter(self) -> bool:
-        """Takes one of the places for requests; False when there is none left."""
-        if self.journal.in_flight >= self.switches.max_concurrent_requests:
-            return False
-        self.journal.in_flight += 1
-        self.journal.most_in_flight = max(self.journal.most_in_flight, self.journal.in_flight)
-        return True
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Holds one of the places for requests, and writes down how the request ends.
 
-    def leave(self) -> None:
-        """Gives the place back."""
-        self.journal.in_flight -= 1
+        Raises:
+            Refused: There is none left; nothing waits for one.
+        """
+        self.journal.asked_for += 1
+        begun, entered = time.monotonic(), self.journal.in_flight < self.switches.max_concurrent_requests
+        self.journal.in_flight += entered
+        self.journal.most_in_flight = max(self.journal.most_in_flight, self.journal.in_flight)
+        try:
+            if not entered:
+                raise Refused("Model is overloaded", "overloaded")
+            yield
+            self.journal.durations_s.append(time.monotonic() - begun)
+        except Refused as error:
+            self.journal.failures[error.kind] = self.journal.failures.get(error.kind, 0) + 1
+            raise
+        except ConnectionAbortedError:
+            raise
+        except BaseException:
+            self.journal.aborted += 1
+            raise
+        finally:
+            self.journal.in_flight -= entered
 
     async def wait(self, request: Request) -> None:
         """Takes the time that an answer, or a token of a stream, takes.

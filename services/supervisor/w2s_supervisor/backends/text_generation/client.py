@@ -119,6 +119,15 @@ class Client:
         async def attempt() -> T:
             return read(await self.http.post(self.url + route, json=body))
 
+        return await self.ask(attempt, text)
+
+    async def ask(self, attempt: Callable[[], Awaitable[T]], text: str) -> T:
+        """Makes a request through a library, by way of `http`, once there is a place; raises as `get`.
+
+        Args:
+            attempt: Sends the request and reads the answer.
+            text: As in `post`.
+        """
         return await self._persist(attempt, text, self._places)
 
     async def stream(self, begin: Begin, give: Give, text: str) -> None:

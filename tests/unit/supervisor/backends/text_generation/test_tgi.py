@@ -10,6 +10,7 @@ from huggingface_hub.errors import GenerationError, OverloadedError, ValidationE
 from support.text_generation.decoding import Settings, continued
 from support.text_generation.language import ToyModel, encode
 
+from w2s.errors import ResourceExhausted, Unavailable
 from w2s.models.inputs import Completion, Row, Sampling
 from w2s_supervisor.backends.protocol import Lane
 from w2s_supervisor.spec import ClassMethod
@@ -39,7 +40,9 @@ async def test_class_requests_are_greedy_and_carry_no_warpers(teachers, control,
         teacher = await teachers.open(prompt=prompt(), class_method=method)
         await teacher.label([Row("the cat")], Lane.ONLINE)
     await teacher.score([Completion("the cat", " sat")], Lane.ONLINE)
-    for body in bodies(control, "/generate"):
+    asked = [*bodies(control, "/"), *bodies(control, "/generate")]
+    assert len(asked) > 6
+    for body in asked:
         assert body["parameters"]["do_sample"] is False
         assert body["parameters"]["max_new_tokens"] == 1
         warpers = {"temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "frequency_penalty"}
@@ -48,8 +51,35 @@ async def test_class_requests_are_greedy_and_carry_no_warpers(teachers, control,
 
 async def test_a_grammar_is_an_alternation_of_the_answers(teachers, control, prompt):
     await teachers.open(prompt=prompt(answers=(" yes", ".")), class_method=ClassMethod.GRAMMAR)
-    body = bodies(control, "/generate")[-1]
+    body = bodies(control, "/")[-1]
     assert body["parameters"]["grammar"] == {"type": "regex", "value": r"( yes|\.)"}
+
+
+async def test_class_questions_keep_their_connections(teachers, control, prompt):
+    teacher = await teachers.open(prompt=prompt(), class_method=ClassMethod.TOP_TOKENS)
+    await teacher.label([Row("the cat")], Lane.ONLINE)
+    before = control()["peers"]
+    for number in range(4):
+        await teacher.label([Row(f"the cat {number}")], Lane.ONLINE)
+    assert control()["peers"] == before
+
+
+@pytest.mark.parametrize(
+    ("switches", "error", "kind"),
+    [
+        ({"stream_cut": "end"}, Unavailable, "connection"),
+        ({"stream_cut": "abort"}, Unavailable, "connection"),
+        ({"stream_error": "overloaded"}, ResourceExhausted, "overloaded"),
+    ],
+)
+async def test_class_questions_whose_answer_breaks_off_are_tried_again(
+    switches, error, kind, teachers, control, prompt
+):
+    teacher = await teachers.open(prompt=prompt(), class_method=ClassMethod.TOP_TOKENS)
+    control(**switches)
+    with pytest.raises(error):
+        await teacher.label([Row("the cat")], Lane.ONLINE)
+    assert teachers.errors == [kind] * 4
 
 
 @pytest.mark.parametrize(
