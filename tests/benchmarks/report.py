@@ -64,10 +64,12 @@ class Report:
     def write(self) -> Path:
         OUT.mkdir(parents=True, exist_ok=True)
         path = OUT / f"{self.name}.json"
+        earlier = json.loads(path.read_text()) if path.exists() else {"ratios": {}, "figures": {}}
         machine = {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform(), "code": code_version()}
         content = {
-            "ratios": {name: asdict(ratio) for name, ratio in self.ratios.items()},
-            "figures": self.figures,
+            # A part that was run by itself leaves the others' figures as they were.
+            "ratios": earlier["ratios"] | {name: asdict(ratio) for name, ratio in self.ratios.items()},
+            "figures": earlier["figures"] | self.figures,
             "environment": {**machine, **environment()},
         }
         path.write_text(json.dumps(content, indent=1))
