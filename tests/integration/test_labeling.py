@@ -75,12 +75,12 @@ def test_a_killed_job_goes_on_to_the_same_labels(labeler, dataset, store, servic
 
 def test_a_job_is_pinned_and_repeats_whatever_is_active_now(labeler, dataset, teachers, refused):
     with labeler.client() as client:
-        job = client.ended(client.LabelDataset(dataset=dataset, request_id="pinned"))
+        job = client.ended(client.LabelDataset(dataset=dataset, request_id="pinned-to-only"))
         client.activate(client.register("other", teachers.b.spec.model.model))
-        again = client.LabelDataset(dataset=dataset, request_id="pinned")
+        again = client.LabelDataset(dataset=dataset, request_id="pinned-to-only")
         assert (again.teacher, again.labels) == (job.teacher, job.labels)
         with refused("ALREADY_EXISTS"):
-            client.LabelDataset(dataset=dataset, request_id="pinned", max_failed_rows=1)
+            client.LabelDataset(dataset=dataset, request_id="pinned-to-only", max_failed_rows=1)
 
 
 def test_a_teacher_with_a_job_under_way_is_not_unregistered(labeler, dataset, weak, refused):

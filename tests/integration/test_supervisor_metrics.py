@@ -172,7 +172,8 @@ def test_failures_of_servers_behind_teachers_are_counted(oracle, series, refused
     with refused("UNAVAILABLE"):
         oracle.RegisterTeacher(teacher_id="nowhere", spec=pb.TeacherSpec(**backend))
     assert sum(errors().values()) > sum(before.values())
-    assert set(errors()) <= {"connection", "unavailable", "timeout"}
+    assert set(errors()) <= {"connection", "unavailable", "timeout", "model"}
+    assert errors().get("model", 0) == before.get("model", 0)
 
 
 def test_calls_are_counted_by_the_code_that_they_end_with(oracle, topics, handled, refused, busy, publish, eventually):

@@ -308,7 +308,7 @@ async def _free(slot: Slot) -> None:
 
 
 async def warm_up(slot: Slot) -> None:
-    """Has a teacher answer once in each way it can, and checks what it says.
+    """Has a teacher answer once, and checks what it says: label and score, or generate where it does neither.
 
     Raises:
         FailedPrecondition: An answer is not finite, or not of the teacher's classes.
@@ -327,7 +327,7 @@ async def warm_up(slot: Slot) -> None:
         (score,) = await backend.score([Completion("A prompt to warm up with.", " And its completion.")], Lane.BULK)
         if isinstance(score, W2SError):
             raise FailedPrecondition(f"{teacher.name} cannot score a warm-up text: {score.message}")
-    if Ability.GENERATE in teacher.abilities:
+    elif Ability.GENERATE in teacher.abilities:
         async with aclosing(backend.generate(Sampling("A prompt to warm up with.", max_new_tokens=1))) as pieces:
             async for _ in pieces:
                 pass
