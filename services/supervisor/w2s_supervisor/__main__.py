@@ -51,7 +51,7 @@ class SupervisorApp:
 
     async def start(self, health: Health) -> dict[str, Listener]:
         if not self._settings.oip:
-            await self._supervisor.start(_nobody)
+            await self._supervisor.start()
             return {}
         await health.set(_OIP, False)
         await self._supervisor.start(partial(health.set, _OIP))
@@ -69,10 +69,6 @@ class SupervisorApp:
         http = OipHttp(self._supervisor.desk, self._limits, settings.host, settings.http_port, max_bytes)
         await http.start()
         return http
-
-
-async def _nobody(ready: bool) -> None:
-    """Nobody asks whether a teacher is active."""
 
 
 def main() -> None:

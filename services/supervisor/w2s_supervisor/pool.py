@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -56,13 +56,14 @@ class Slot:
         self._idle, self._free = asyncio.Event(), asyncio.Event()
         self._count(0, 0)
 
-    def take(self) -> None:
-        """Counts a call."""
+    @contextmanager
+    def taken(self) -> Iterator[Slot]:
+        """Counts a call for as long as the block runs."""
         self._count(1, 0)
-
-    def release(self) -> None:
-        """Ends a call."""
-        self._count(-1, 0)
+        try:
+            yield self
+        finally:
+            self._count(-1, 0)
 
     async def idle(self) -> None:
         """Returns once no call uses it."""
@@ -147,11 +148,8 @@ class TeacherPool:
         if slot is None:
             raise FailedPrecondition("no teacher is active; activate one, or name one in `teacher`")
         # Nothing is awaited between finding the slot and taking it, so it cannot be freed in between.
-        slot.take()
-        try:
+        with slot.taken():
             yield slot
-        finally:
-            slot.release()
 
     async def prepare(self, teacher: Teacher) -> Prepared:
         """A teacher's weights, fetched and verified; nothing is loaded yet.
@@ -260,11 +258,8 @@ class TeacherPool:
                 raise
             self._slots[_key(teacher)] = slot
         # Held while older ones go, so that it is not among them.
-        slot.take()
-        try:
+        with slot.taken():
             await self.trim()
-        finally:
-            slot.release()
         return slot
 
     def _loaded(self, key: tuple[str, str], task: asyncio.Task[Slot]) -> None:

@@ -53,7 +53,7 @@ class Supervisor:
         self._threads = Threads()
         self._device = pick_device(settings.device)
         self._memory = settings.memory_mib << 20
-        self._on_ready: Callable[[bool], Awaitable[None]] = _nothing
+        self._on_ready: Callable[[bool], Awaitable[None]] | None = None
         self.registry = TeacherRegistry(database)
         self._openers = self._make_openers(settings)
         self.pool = TeacherPool(self._openers, settings.max_loaded, self._free_bytes)
@@ -81,11 +81,11 @@ class Supervisor:
         )
         self._background: set[asyncio.Task[None]] = set()
 
-    async def start(self, on_ready: Callable[[bool], Awaitable[None]]) -> None:
+    async def start(self, on_ready: Callable[[bool], Awaitable[None]] | None = None) -> None:
         """Brings the active teacher back, then takes jobs up again.
 
         Args:
-            on_ready: Told whether a teacher is active, whenever that changes.
+            on_ready: Told whether a teacher is active, whenever that changes; None for nobody.
         """
         self._on_ready = on_ready
         await self.follower.start()
@@ -125,7 +125,7 @@ class Supervisor:
             if job.extra["teacher"][0] == teacher.name:
                 raise FailedPrecondition(f"labelingJobs/{job.id} needs {teacher.name}; cancel it or let it end")
         await self.registry.unregister(id_)
-        self._later(self._unload(teacher))
+        self._forget(teacher)
 
     async def activate(self, request_id: str, spec: SwapSpec) -> Job:
         """Queues an activation, or a rollback where the spec names no teacher.
@@ -185,7 +185,8 @@ class Supervisor:
 
     async def _activated(self, teacher: Teacher | None) -> None:
         self._metrics.activated(teacher)
-        await self._on_ready(teacher is not None)
+        if self._on_ready:
+            await self._on_ready(teacher is not None)
 
     def _forget(self, teacher: Teacher) -> None:
         self._later(self._unload(teacher))
@@ -210,10 +211,6 @@ class Supervisor:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-async def _nothing(ready: bool) -> None:
-    """Tells nobody."""
 
 
 async def _find(jobs: JobManager, request_id: str) -> Job | None:

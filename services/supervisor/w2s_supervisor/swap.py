@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 from typing import Any
 
@@ -130,7 +130,7 @@ class Swaps:
         """
         old = self._pool.active
         if not drain_first or (old is not None and old.teacher == teacher):
-            with _taken(await self._pool.load(teacher)) as slot:
+            with (await self._pool.load(teacher)).taken() as slot:
                 yield slot
             return
         # What can fail without the old one's memory fails before that is given up.
@@ -140,7 +140,7 @@ class Swaps:
                 await self._empty(old)
                 await self._pool.drop_active()
                 await self._on_active(None)
-                with _taken(await self._pool.load(teacher, prepared)) as slot:
+                with (await self._pool.load(teacher, prepared)).taken() as slot:
                     yield slot
             except BaseException:
                 if old is not None and self._pool.active is None:
@@ -183,15 +183,6 @@ class Swaps:
                     await self._pool.unload(old.teacher)
         except TimeoutError:
             log.warning("calls still use the old teacher", extra={"teacher": old.teacher.name, "calls": old.uses})
-
-
-@contextmanager
-def _taken(slot: Slot) -> Iterator[Slot]:
-    slot.take()
-    try:
-        yield slot
-    finally:
-        slot.release()
 
 
 async def _examine(
