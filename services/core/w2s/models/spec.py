@@ -58,18 +58,40 @@ class BaseRef(BaseModel):
         return self
 
 
-class ModelSpec(BaseModel):
-    """A pretrained body with a fresh classification head.
+class Lora(BaseModel):
+    """Low-rank adapters (Hu et al. 2021), merged into the weights when training ends.
 
     Attributes:
-        base: Where the body's weights are.
+        rank: The rank r.
+        alpha: The scale; adapters are multiplied by alpha / r. 2 r when None.
+        dropout: Dropout on the adapters' inputs.
+        target_modules: Names of the modules to adapt; every linear layer of the body when empty.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(default=8, ge=1, le=1024)
+    alpha: float | None = Field(default=None, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ()
+
+
+class ModelSpec(BaseModel):
+    """A pretrained model, and which part of it trains; the objective decides its head.
+
+    Attributes:
+        base: Where the weights are.
         layers: Keeps the first k transformer layers; 0 leaves the static token embeddings;
             None keeps all.
         train_from_layer: Trains layers from this one up; 0 trains the embeddings too, and
             `layers` freezes the whole body.
         encoding: How texts become features.
         pooling: How token vectors become one.
-        max_length: Tokens a text is cut to.
+        max_length: Tokens a sequence is cut to.
+        lora: Trains adapters in place of the body's weights.
+        linear_probe: Trains the head alone.
+        chat_template: Puts prompts into the tokenizer's chat template.
+        dropout: Keeps dropout on while training.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,11 +102,18 @@ class ModelSpec(BaseModel):
     encoding: Encoding = Encoding.SINGLE
     pooling: Pooling = Pooling.AUTO
     max_length: int = Field(default=256, ge=1, le=32768)
+    lora: Lora | None = None
+    linear_probe: bool = False
+    chat_template: bool = False
+    dropout: bool = False
 
     @model_validator(mode="after")
-    def _layers_fit(self) -> ModelSpec:
+    def _parts_fit(self) -> ModelSpec:
         if self.layers is not None and self.train_from_layer > self.layers:
             raise ValueError(f"train_from_layer must be in [0, layers = {self.layers}]")
+        chosen = [self.lora is not None, self.linear_probe, self.train_from_layer > 0]
+        if sum(chosen) > 1:
+            raise ValueError("set one of lora, linear_probe and train_from_layer")
         return self
 
 

@@ -82,9 +82,208 @@ POOLING_LAST_TOKEN: Pooling.ValueType  # 3
 """The last token that is no padding."""
 Global___Pooling: _TypeAlias = Pooling  # noqa: Y015
 
+class _Ramp:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RampEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ramp.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RAMP_UNSPECIFIED: _Ramp.ValueType  # 0
+    """Decided by the service: LINEAR."""
+    RAMP_LINEAR: _Ramp.ValueType  # 1
+    """min(1, s / s_0), as the paper describes."""
+    RAMP_STEP: _Ramp.ValueType  # 2
+    """s until s_0 and 1 after it, as the published code does."""
+
+class Ramp(_Ramp, metaclass=_RampEnumTypeWrapper):
+    """How the weight of the auxiliary confidence loss rises."""
+
+RAMP_UNSPECIFIED: Ramp.ValueType  # 0
+"""Decided by the service: LINEAR."""
+RAMP_LINEAR: Ramp.ValueType  # 1
+"""min(1, s / s_0), as the paper describes."""
+RAMP_STEP: Ramp.ValueType  # 2
+"""s until s_0 and 1 after it, as the published code does."""
+Global___Ramp: _TypeAlias = Ramp  # noqa: Y015
+
+class _ConflictTerm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConflictTermEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConflictTerm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONFLICT_TERM_UNSPECIFIED: _ConflictTerm.ValueType  # 0
+    """Decided by the service: REVERSE."""
+    CONFLICT_TERM_REVERSE: _ConflictTerm.ValueType  # 1
+    """The objective's own loss on the reversed pair."""
+    CONFLICT_TERM_SFT: _ConflictTerm.ValueType  # 2
+    """Fine-tuning on what the ground truth rejects; DPO and SimPO only."""
+
+class ConflictTerm(_ConflictTerm, metaclass=_ConflictTermEnumTypeWrapper):
+    """What an explicit conflict rewards a student for, where it prefers what the ground
+    truth rejects ("Super(ficial)-alignment", Yang et al. 2024).
+    """
+
+CONFLICT_TERM_UNSPECIFIED: ConflictTerm.ValueType  # 0
+"""Decided by the service: REVERSE."""
+CONFLICT_TERM_REVERSE: ConflictTerm.ValueType  # 1
+"""The objective's own loss on the reversed pair."""
+CONFLICT_TERM_SFT: ConflictTerm.ValueType  # 2
+"""Fine-tuning on what the ground truth rejects; DPO and SimPO only."""
+Global___ConflictTerm: _TypeAlias = ConflictTerm  # noqa: Y015
+
+class _Averaging:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AveragingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Averaging.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AVERAGING_UNSPECIFIED: _Averaging.ValueType  # 0
+    """Decided by the service: TOKENS."""
+    AVERAGING_TOKENS: _Averaging.ValueType  # 1
+    """Each token."""
+    AVERAGING_COMPLETIONS: _Averaging.ValueType  # 2
+    """Each completion."""
+
+class Averaging(_Averaging, metaclass=_AveragingEnumTypeWrapper):
+    """What a mean over a batch of completions gives the same weight."""
+
+AVERAGING_UNSPECIFIED: Averaging.ValueType  # 0
+"""Decided by the service: TOKENS."""
+AVERAGING_TOKENS: Averaging.ValueType  # 1
+"""Each token."""
+AVERAGING_COMPLETIONS: Averaging.ValueType  # 2
+"""Each completion."""
+Global___Averaging: _TypeAlias = Averaging  # noqa: Y015
+
+class _Schedule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScheduleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Schedule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
+    """Decided by the service: LINEAR."""
+    SCHEDULE_LINEAR: _Schedule.ValueType  # 1
+    """To 0 along a line."""
+    SCHEDULE_COSINE: _Schedule.ValueType  # 2
+    """To `min_lr_fraction` of the peak along half a cosine."""
+    SCHEDULE_CONSTANT: _Schedule.ValueType  # 3
+    """Not at all."""
+
+class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper):
+    """How the learning rate falls after its warm-up."""
+
+SCHEDULE_UNSPECIFIED: Schedule.ValueType  # 0
+"""Decided by the service: LINEAR."""
+SCHEDULE_LINEAR: Schedule.ValueType  # 1
+"""To 0 along a line."""
+SCHEDULE_COSINE: Schedule.ValueType  # 2
+"""To `min_lr_fraction` of the peak along half a cosine."""
+SCHEDULE_CONSTANT: Schedule.ValueType  # 3
+"""Not at all."""
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+class _Precision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRECISION_UNSPECIFIED: _Precision.ValueType  # 0
+    """Decided by the device: BFLOAT16 on a GPU, FLOAT32 on a CPU."""
+    PRECISION_FLOAT32: _Precision.ValueType  # 1
+    """float32."""
+    PRECISION_BFLOAT16: _Precision.ValueType  # 2
+    """bfloat16 where that is safe (autocast)."""
+
+class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
+    """What numbers the forward and backward pass are computed in; weights and optimiser
+    state are float32 always.
+    """
+
+PRECISION_UNSPECIFIED: Precision.ValueType  # 0
+"""Decided by the device: BFLOAT16 on a GPU, FLOAT32 on a CPU."""
+PRECISION_FLOAT32: Precision.ValueType  # 1
+"""float32."""
+PRECISION_BFLOAT16: Precision.ValueType  # 2
+"""bfloat16 where that is safe (autocast)."""
+Global___Precision: _TypeAlias = Precision  # noqa: Y015
+
+class _Sharding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShardingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sharding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SHARDING_UNSPECIFIED: _Sharding.ValueType  # 0
+    """Decided by the service: DATA_PARALLEL."""
+    SHARDING_DATA_PARALLEL: _Sharding.ValueType  # 1
+    """Each holds the whole model (DDP)."""
+    SHARDING_FULLY_SHARDED: _Sharding.ValueType  # 2
+    """Each holds a part of weights, gradients and optimiser state (FSDP)."""
+
+class Sharding(_Sharding, metaclass=_ShardingEnumTypeWrapper):
+    """How several processes share a run."""
+
+SHARDING_UNSPECIFIED: Sharding.ValueType  # 0
+"""Decided by the service: DATA_PARALLEL."""
+SHARDING_DATA_PARALLEL: Sharding.ValueType  # 1
+"""Each holds the whole model (DDP)."""
+SHARDING_FULLY_SHARDED: Sharding.ValueType  # 2
+"""Each holds a part of weights, gradients and optimiser state (FSDP)."""
+Global___Sharding: _TypeAlias = Sharding  # noqa: Y015
+
+@_typing.final
+class Lora(_message.Message):
+    """Low-rank adapters (Hu et al. 2021), merged into the weights when training ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANK_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
+    DROPOUT_FIELD_NUMBER: _builtins.int
+    TARGET_MODULES_FIELD_NUMBER: _builtins.int
+    rank: _builtins.int
+    """The rank r, in [1, 1024]; 8 when 0."""
+    alpha: _builtins.float
+    """The scale alpha, > 0: adapters are multiplied by alpha / r. 2 r when unset."""
+    dropout: _builtins.float
+    """Dropout on the adapters' inputs, in [0, 1); 0 when unset."""
+    @_builtins.property
+    def target_modules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the modules to adapt, such as `q_proj`; every linear layer of the
+        body when empty.
+        """
+
+    def __init__(
+        self,
+        *,
+        rank: _builtins.int = ...,
+        alpha: _builtins.float | None = ...,
+        dropout: _builtins.float | None = ...,
+        target_modules: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "alpha", b"alpha", "dropout", b"dropout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "alpha", b"alpha", "dropout", b"dropout", "rank", b"rank", "target_modules", b"target_modules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
+    _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
+    _WhichOneofReturnType__dropout: _TypeAlias = _typing.Literal["dropout"]  # noqa: Y015
+    _WhichOneofArgType__dropout: _TypeAlias = _typing.Literal["_dropout", b"_dropout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropout) -> _WhichOneofReturnType__dropout | None: ...
+
+Global___Lora: _TypeAlias = Lora  # noqa: Y015
+
 @_typing.final
 class ModelSpec(_message.Message):
-    """A pretrained body with a fresh classification head."""
+    """A pretrained model, and which part of it trains. The objective decides its head:
+    a fresh one for classes, a fresh one for rewards, or a causal language model's own.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,6 +293,10 @@ class ModelSpec(_message.Message):
     ENCODING_FIELD_NUMBER: _builtins.int
     POOLING_FIELD_NUMBER: _builtins.int
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
+    LORA_FIELD_NUMBER: _builtins.int
+    LINEAR_PROBE_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
+    DROPOUT_FIELD_NUMBER: _builtins.int
     layers: _builtins.int
     """Keeps the first k transformer layers, in [0, all]; 0 leaves the static token
     embeddings. Unset: all.
@@ -103,16 +306,32 @@ class ModelSpec(_message.Message):
     too, `layers` freezes the whole body. Unset: 0.
     """
     encoding: Global___TextEncoding.ValueType
-    """How texts become features."""
+    """How texts become features; not for language models."""
     pooling: Global___Pooling.ValueType
-    """How token vectors become one."""
+    """How token vectors become one; not for language models."""
     max_length: _builtins.int
-    """Tokens a text is cut to, in [1, 32768]; 256 when 0."""
+    """Tokens of a sequence, in [1, 32768]; 256 when 0. Longer texts are cut at their
+    end; of a prompt with a completion the prompt is cut at its beginning, and a
+    completion that is too long by itself at its end. The result counts them.
+    """
+    linear_probe: _builtins.bool
+    """Trains the head alone: the whole body is frozen, however many layers it has."""
+    chat_template: _builtins.bool
+    """Puts prompts into the tokenizer's chat template, as a user's turn, with the
+    completion as the assistant's; reward and language models only. Otherwise both
+    are joined as they are, and a language model's completion gets an end token.
+    """
+    dropout: _builtins.bool
+    """Keeps dropout on while training, at the rates the model was published with."""
     @_builtins.property
     def base(self) -> _common_pb2.ModelRef:
-        """The body's weights. An artifact made by this service gives its body; its head
-        is dropped.
+        """The weights. A classifier or a reward model made by this service gives its
+        body, and its head is dropped.
         """
+
+    @_builtins.property
+    def lora(self) -> Global___Lora:
+        """Trains adapters in place of the body's weights."""
 
     def __init__(
         self,
@@ -123,10 +342,14 @@ class ModelSpec(_message.Message):
         encoding: Global___TextEncoding.ValueType = ...,
         pooling: Global___Pooling.ValueType = ...,
         max_length: _builtins.int = ...,
+        lora: Global___Lora | None = ...,
+        linear_probe: _builtins.bool = ...,
+        chat_template: _builtins.bool = ...,
+        dropout: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_layers", b"_layers", "_train_from_layer", b"_train_from_layer", "base", b"base", "layers", b"layers", "train_from_layer", b"train_from_layer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_layers", b"_layers", "_train_from_layer", b"_train_from_layer", "base", b"base", "layers", b"layers", "lora", b"lora", "train_from_layer", b"train_from_layer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layers", b"_layers", "_train_from_layer", b"_train_from_layer", "base", b"base", "encoding", b"encoding", "layers", b"layers", "max_length", b"max_length", "pooling", b"pooling", "train_from_layer", b"train_from_layer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layers", b"_layers", "_train_from_layer", b"_train_from_layer", "base", b"base", "chat_template", b"chat_template", "dropout", b"dropout", "encoding", b"encoding", "layers", b"layers", "linear_probe", b"linear_probe", "lora", b"lora", "max_length", b"max_length", "pooling", b"pooling", "train_from_layer", b"train_from_layer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__layers: _TypeAlias = _typing.Literal["layers"]  # noqa: Y015
     _WhichOneofArgType__layers: _TypeAlias = _typing.Literal["_layers", b"_layers"]  # noqa: Y015
@@ -172,23 +395,27 @@ class AuxiliaryConfidence(_message.Message):
 
     ALPHA_MAX_FIELD_NUMBER: _builtins.int
     WARMUP_FRACTION_FIELD_NUMBER: _builtins.int
+    RAMP_FIELD_NUMBER: _builtins.int
     alpha_max: _builtins.float
     """The weight of the student's own predictions once warmed up, in [0, 1]; 0.5
     when unset.
     """
     warmup_fraction: _builtins.float
-    """The share of training over which the weight ramps linearly from 0, in [0, 1];
-    0.2 when unset.
+    """The share of training s_0 over which the weight rises, in [0, 1]; 0.2 when
+    unset.
     """
+    ramp: Global___Ramp.ValueType
+    """How it rises."""
     def __init__(
         self,
         *,
         alpha_max: _builtins.float | None = ...,
         warmup_fraction: _builtins.float | None = ...,
+        ramp: Global___Ramp.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha_max", b"_alpha_max", "_warmup_fraction", b"_warmup_fraction", "alpha_max", b"alpha_max", "warmup_fraction", b"warmup_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha_max", b"_alpha_max", "_warmup_fraction", b"_warmup_fraction", "alpha_max", b"alpha_max", "warmup_fraction", b"warmup_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha_max", b"_alpha_max", "_warmup_fraction", b"_warmup_fraction", "alpha_max", b"alpha_max", "ramp", b"ramp", "warmup_fraction", b"warmup_fraction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alpha_max: _TypeAlias = _typing.Literal["alpha_max"]  # noqa: Y015
     _WhichOneofArgType__alpha_max: _TypeAlias = _typing.Literal["_alpha_max", b"_alpha_max"]  # noqa: Y015
@@ -202,32 +429,357 @@ class AuxiliaryConfidence(_message.Message):
 Global___AuxiliaryConfidence: _TypeAlias = AuxiliaryConfidence  # noqa: Y015
 
 @_typing.final
+class ProductConfidence(_message.Message):
+    """Cross-entropy to the normalised product of the weak labels and the student's own
+    probabilities (openai/weak-to-strong, loss.py).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALPHA_FIELD_NUMBER: _builtins.int
+    BETA_FIELD_NUMBER: _builtins.int
+    alpha: _builtins.float
+    """The power of the weak labels, >= 0; 1 when unset."""
+    beta: _builtins.float
+    """The power of the student's probabilities, >= 0; 1 when unset."""
+    def __init__(
+        self,
+        *,
+        alpha: _builtins.float | None = ...,
+        beta: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_beta", b"_beta", "alpha", b"alpha", "beta", b"beta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_beta", b"_beta", "alpha", b"alpha", "beta", b"beta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
+    _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
+    _WhichOneofReturnType__beta: _TypeAlias = _typing.Literal["beta"]  # noqa: Y015
+    _WhichOneofArgType__beta: _TypeAlias = _typing.Literal["_beta", b"_beta"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beta) -> _WhichOneofReturnType__beta | None: ...
+
+Global___ProductConfidence: _TypeAlias = ProductConfidence  # noqa: Y015
+
+@_typing.final
+class ConfidenceWindow(_message.Message):
+    """Cross-entropy where the student's confidence is near chance (EleutherAI/w2s)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RADIUS_FIELD_NUMBER: _builtins.int
+    radius: _builtins.float
+    """The radius above 1/C, in (0, 1]. Unset: the median of the weak labels'
+    confidence above 1/C.
+    """
+    def __init__(
+        self,
+        *,
+        radius: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_radius", b"_radius", "radius", b"radius"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_radius", b"_radius", "radius", b"radius"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__radius: _TypeAlias = _typing.Literal["radius"]  # noqa: Y015
+    _WhichOneofArgType__radius: _TypeAlias = _typing.Literal["_radius", b"_radius"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__radius) -> _WhichOneofReturnType__radius | None: ...
+
+Global___ConfidenceWindow: _TypeAlias = ConfidenceWindow  # noqa: Y015
+
+@_typing.final
+class ExplicitConflict(_message.Message):
+    """An explicit conflict: a term of the loss that reads the ground truth. The
+    experimenter sets the conflict; the result says that ground truth was used.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    """Its weight, > 0; 0.5 when unset."""
+    term: Global___ConflictTerm.ValueType
+    """The term."""
+    def __init__(
+        self,
+        *,
+        weight: _builtins.float | None = ...,
+        term: Global___ConflictTerm.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "term", b"term", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___ExplicitConflict: _TypeAlias = ExplicitConflict  # noqa: Y015
+
+@_typing.final
+class RewardModeling(_message.Message):
+    """Bradley-Terry reward modelling on soft preferences; makes a reward model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HARDEN_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    CENTERING_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    harden: _builtins.bool
+    """Hardens soft preferences first."""
+    margin: _builtins.float
+    """By how much the preferred reward must be ahead, >= 0."""
+    centering: _builtins.float
+    """The weight of (r_1 + r_2)^2, >= 0, which keeps rewards around zero."""
+    @_builtins.property
+    def conflict(self) -> Global___ExplicitConflict:
+        """Adds an explicit conflict."""
+
+    def __init__(
+        self,
+        *,
+        harden: _builtins.bool = ...,
+        margin: _builtins.float = ...,
+        centering: _builtins.float = ...,
+        conflict: Global___ExplicitConflict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["centering", b"centering", "conflict", b"conflict", "harden", b"harden", "margin", b"margin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewardModeling: _TypeAlias = RewardModeling  # noqa: Y015
+
+@_typing.final
+class Sft(_message.Message):
+    """Supervised fine-tuning on completions; no loss on prompts. Of pairs, it trains on
+    the one that the labels prefer.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AVERAGING_FIELD_NUMBER: _builtins.int
+    averaging: Global___Averaging.ValueType
+    """What weighs the same."""
+    def __init__(
+        self,
+        *,
+        averaging: Global___Averaging.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["averaging", b"averaging"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sft: _TypeAlias = Sft  # noqa: Y015
+
+@_typing.final
+class LanguageModeling(_message.Message):
+    """Language modelling on all text of a dataset, prompts and every completion, and no
+    label: generative fine-tuning.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LanguageModeling: _TypeAlias = LanguageModeling  # noqa: Y015
+
+@_typing.final
+class Dpo(_message.Message):
+    """Direct preference optimisation (Rafailov et al. 2023) against the base model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BETA_FIELD_NUMBER: _builtins.int
+    LENGTH_NORMALIZED_FIELD_NUMBER: _builtins.int
+    LABEL_SMOOTHING_FIELD_NUMBER: _builtins.int
+    SFT_WEIGHT_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    beta: _builtins.float
+    """How closely the policy keeps to the reference, > 0. When unset 0.1, and 5 with
+    `length_normalized`.
+    """
+    length_normalized: _builtins.bool
+    """Takes mean log-probabilities in place of sums (delta learning, "Tulu 3")."""
+    label_smoothing: _builtins.float
+    """The share of pairs taken to be labelled the wrong way, in [0, 0.5)."""
+    sft_weight: _builtins.float
+    """The weight of the negative log-likelihood a token of the chosen completion, >= 0."""
+    @_builtins.property
+    def conflict(self) -> Global___ExplicitConflict:
+        """Adds an explicit conflict."""
+
+    def __init__(
+        self,
+        *,
+        beta: _builtins.float | None = ...,
+        length_normalized: _builtins.bool = ...,
+        label_smoothing: _builtins.float = ...,
+        sft_weight: _builtins.float = ...,
+        conflict: Global___ExplicitConflict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "beta", b"beta", "conflict", b"conflict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "beta", b"beta", "conflict", b"conflict", "label_smoothing", b"label_smoothing", "length_normalized", b"length_normalized", "sft_weight", b"sft_weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__beta: _TypeAlias = _typing.Literal["beta"]  # noqa: Y015
+    _WhichOneofArgType__beta: _TypeAlias = _typing.Literal["_beta", b"_beta"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beta) -> _WhichOneofReturnType__beta | None: ...
+
+Global___Dpo: _TypeAlias = Dpo  # noqa: Y015
+
+@_typing.final
+class SimPo(_message.Message):
+    """Simple preference optimisation (Meng et al. 2024), without a reference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BETA_FIELD_NUMBER: _builtins.int
+    GAMMA_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    beta: _builtins.float
+    """The scale of the rewards, > 0; 2 when unset."""
+    gamma: _builtins.float
+    """By how much the chosen reward must be ahead, >= 0; 1 when unset."""
+    @_builtins.property
+    def conflict(self) -> Global___ExplicitConflict:
+        """Adds an explicit conflict."""
+
+    def __init__(
+        self,
+        *,
+        beta: _builtins.float | None = ...,
+        gamma: _builtins.float | None = ...,
+        conflict: Global___ExplicitConflict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "_gamma", b"_gamma", "beta", b"beta", "conflict", b"conflict", "gamma", b"gamma"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beta", b"_beta", "_gamma", b"_gamma", "beta", b"beta", "conflict", b"conflict", "gamma", b"gamma"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__beta: _TypeAlias = _typing.Literal["beta"]  # noqa: Y015
+    _WhichOneofArgType__beta: _TypeAlias = _typing.Literal["_beta", b"_beta"]  # noqa: Y015
+    _WhichOneofReturnType__gamma: _TypeAlias = _typing.Literal["gamma"]  # noqa: Y015
+    _WhichOneofArgType__gamma: _TypeAlias = _typing.Literal["_gamma", b"_gamma"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beta) -> _WhichOneofReturnType__beta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gamma) -> _WhichOneofReturnType__gamma | None: ...
+
+Global___SimPo: _TypeAlias = SimPo  # noqa: Y015
+
+@_typing.final
+class Orpo(_message.Message):
+    """Odds ratio preference optimisation (Hong et al. 2024)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    """The weight lambda of the odds ratio, >= 0; 0.1 when unset."""
+    def __init__(
+        self,
+        *,
+        weight: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___Orpo: _TypeAlias = Orpo  # noqa: Y015
+
+@_typing.final
 class Objective(_message.Message):
-    """What training minimises. Exactly one is set."""
+    """What training minimises, and so what is made. Exactly one is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CROSS_ENTROPY_FIELD_NUMBER: _builtins.int
     AUXILIARY_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    PRODUCT_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_WINDOW_FIELD_NUMBER: _builtins.int
+    REWARD_MODELING_FIELD_NUMBER: _builtins.int
+    SFT_FIELD_NUMBER: _builtins.int
+    LANGUAGE_MODELING_FIELD_NUMBER: _builtins.int
+    DPO_FIELD_NUMBER: _builtins.int
+    SIMPO_FIELD_NUMBER: _builtins.int
+    ORPO_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cross_entropy(self) -> Global___CrossEntropy:
-        """Cross-entropy: naive fine-tuning, weak teachers and ceilings."""
+        """Classifiers: cross-entropy; naive fine-tuning, weak teachers and ceilings."""
 
     @_builtins.property
     def auxiliary_confidence(self) -> Global___AuxiliaryConfidence:
-        """The auxiliary confidence loss."""
+        """Classifiers: the auxiliary confidence loss."""
+
+    @_builtins.property
+    def product_confidence(self) -> Global___ProductConfidence:
+        """Classifiers: the product of confidences."""
+
+    @_builtins.property
+    def confidence_window(self) -> Global___ConfidenceWindow:
+        """Classifiers: the confidence window."""
+
+    @_builtins.property
+    def reward_modeling(self) -> Global___RewardModeling:
+        """Reward models, from pairs."""
+
+    @_builtins.property
+    def sft(self) -> Global___Sft:
+        """Language models, from completions or pairs."""
+
+    @_builtins.property
+    def language_modeling(self) -> Global___LanguageModeling:
+        """Language models, from any dataset's text."""
+
+    @_builtins.property
+    def dpo(self) -> Global___Dpo:
+        """Language models, from pairs."""
+
+    @_builtins.property
+    def simpo(self) -> Global___SimPo:
+        """Language models, from pairs."""
+
+    @_builtins.property
+    def orpo(self) -> Global___Orpo:
+        """Language models, from pairs."""
 
     def __init__(
         self,
         *,
         cross_entropy: Global___CrossEntropy | None = ...,
         auxiliary_confidence: Global___AuxiliaryConfidence | None = ...,
+        product_confidence: Global___ProductConfidence | None = ...,
+        confidence_window: Global___ConfidenceWindow | None = ...,
+        reward_modeling: Global___RewardModeling | None = ...,
+        sft: Global___Sft | None = ...,
+        language_modeling: Global___LanguageModeling | None = ...,
+        dpo: Global___Dpo | None = ...,
+        simpo: Global___SimPo | None = ...,
+        orpo: Global___Orpo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auxiliary_confidence", b"auxiliary_confidence", "cross_entropy", b"cross_entropy", "loss", b"loss"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auxiliary_confidence", b"auxiliary_confidence", "confidence_window", b"confidence_window", "cross_entropy", b"cross_entropy", "dpo", b"dpo", "language_modeling", b"language_modeling", "loss", b"loss", "orpo", b"orpo", "product_confidence", b"product_confidence", "reward_modeling", b"reward_modeling", "sft", b"sft", "simpo", b"simpo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auxiliary_confidence", b"auxiliary_confidence", "cross_entropy", b"cross_entropy", "loss", b"loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auxiliary_confidence", b"auxiliary_confidence", "confidence_window", b"confidence_window", "cross_entropy", b"cross_entropy", "dpo", b"dpo", "language_modeling", b"language_modeling", "loss", b"loss", "orpo", b"orpo", "product_confidence", b"product_confidence", "reward_modeling", b"reward_modeling", "sft", b"sft", "simpo", b"simpo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_loss: _TypeAlias = _typing.Literal["cross_entropy", "auxiliary_confidence"]  # noqa: Y015
+    _WhichOneofReturnType_loss: _TypeAlias = _typing.Literal["cross_entropy", "auxiliary_confidence", "product_confidence", "confidence_window", "reward_modeling", "sft", "language_modeling", "dpo", "simpo", "orpo"]  # noqa: Y015
     _WhichOneofArgType_loss: _TypeAlias = _typing.Literal["loss", b"loss"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_loss) -> _WhichOneofReturnType_loss | None: ...
 
@@ -247,6 +799,10 @@ class TrainingConfig(_message.Message):
     WARMUP_FRACTION_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     EVALUATIONS_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    MIN_LR_FRACTION_FIELD_NUMBER: _builtins.int
+    MAX_GRAD_NORM_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     epochs: _builtins.int
     """Passes over the dataset, in [1, 1000]; 2 when 0."""
     batch_size: _builtins.int
@@ -258,15 +814,23 @@ class TrainingConfig(_message.Message):
     weight_decay: _builtins.float
     """AdamW's weight decay, in [0, 1]; 0 when unset."""
     warmup_fraction: _builtins.float
-    """The share of steps over which the learning rate warms up before its linear
-    decay to 0, in [0, 1]; 0 when unset.
+    """The share of steps over which the learning rate warms up before it falls, in
+    [0, 1]; 0 when unset.
     """
     seed: _builtins.int
     """Seeds the head, the order of examples and dropout, in [0, 2^32)."""
     evaluations: _builtins.int
-    """How often the run scores `eval_dataset`: this many times, evenly spread, in
-    [0, 1000]; 0 never.
+    """How often the run scores `eval_dataset` and what early stopping holds out: this
+    many times, evenly spread, in [0, 1000]; 0 never.
     """
+    schedule: Global___Schedule.ValueType
+    """How the learning rate falls."""
+    min_lr_fraction: _builtins.float
+    """Where a cosine ends, as a share of the peak, in [0, 1]."""
+    max_grad_norm: _builtins.float
+    """The norm that gradients are clipped to, >= 0; 0 never."""
+    precision: Global___Precision.ValueType
+    """What is computed in."""
     def __init__(
         self,
         *,
@@ -278,10 +842,14 @@ class TrainingConfig(_message.Message):
         warmup_fraction: _builtins.float | None = ...,
         seed: _builtins.int = ...,
         evaluations: _builtins.int = ...,
+        schedule: Global___Schedule.ValueType = ...,
+        min_lr_fraction: _builtins.float = ...,
+        max_grad_norm: _builtins.float = ...,
+        precision: Global___Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_head_learning_rate", b"_head_learning_rate", "_learning_rate", b"_learning_rate", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "head_learning_rate", b"head_learning_rate", "learning_rate", b"learning_rate", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_head_learning_rate", b"_head_learning_rate", "_learning_rate", b"_learning_rate", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "evaluations", b"evaluations", "head_learning_rate", b"head_learning_rate", "learning_rate", b"learning_rate", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_head_learning_rate", b"_head_learning_rate", "_learning_rate", b"_learning_rate", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "evaluations", b"evaluations", "head_learning_rate", b"head_learning_rate", "learning_rate", b"learning_rate", "max_grad_norm", b"max_grad_norm", "min_lr_fraction", b"min_lr_fraction", "precision", b"precision", "schedule", b"schedule", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__head_learning_rate: _TypeAlias = _typing.Literal["head_learning_rate"]  # noqa: Y015
     _WhichOneofArgType__head_learning_rate: _TypeAlias = _typing.Literal["_head_learning_rate", b"_head_learning_rate"]  # noqa: Y015
@@ -303,6 +871,148 @@ class TrainingConfig(_message.Message):
 Global___TrainingConfig: _TypeAlias = TrainingConfig  # noqa: Y015
 
 @_typing.final
+class ConfidenceFilter(_message.Message):
+    """Trains on the examples whose weak label is confident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    ORACLE_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """The least confidence max_c w_c, in (0, 1]; 0.75 when unset."""
+    oracle: _builtins.bool
+    """Also drops what the ground truth says is mislabelled. No honest run can: the
+    result says that ground truth was used.
+    """
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float | None = ...,
+        oracle: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "oracle", b"oracle", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___ConfidenceFilter: _TypeAlias = ConfidenceFilter  # noqa: Y015
+
+@_typing.final
+class EarlyStopping(_message.Message):
+    """Keeps the weights of the evaluation that agreed best with labels held out from
+    training; without it the last weights are kept.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDOUT_FRACTION_FIELD_NUMBER: _builtins.int
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    ORACLE_FIELD_NUMBER: _builtins.int
+    holdout_fraction: _builtins.float
+    """The share of the dataset that is held out, in (0, 0.5]; 0.1 when unset."""
+    patience: _builtins.int
+    """Evaluations in a row without a better one, after which training ends; 0 never
+    ends it early.
+    """
+    oracle: _builtins.bool
+    """Selects by the ground truth of what is held out, in place of its labels. No
+    honest run can: the result says that ground truth was used.
+    """
+    def __init__(
+        self,
+        *,
+        holdout_fraction: _builtins.float | None = ...,
+        patience: _builtins.int = ...,
+        oracle: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "holdout_fraction", b"holdout_fraction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "holdout_fraction", b"holdout_fraction", "oracle", b"oracle", "patience", b"patience"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__holdout_fraction: _TypeAlias = _typing.Literal["holdout_fraction"]  # noqa: Y015
+    _WhichOneofArgType__holdout_fraction: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__holdout_fraction) -> _WhichOneofReturnType__holdout_fraction | None: ...
+
+Global___EarlyStopping: _TypeAlias = EarlyStopping  # noqa: Y015
+
+@_typing.final
+class GenerativeFirst(_message.Message):
+    """Generative fine-tuning first: language modelling on a dataset's text, without
+    labels, before the run's own objective (Burns et al. 2023, section 5.2.2).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    TRAINING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dataset(self) -> _common_pb2.DatasetRef:
+        """Whose text; the run's own dataset when unset."""
+
+    @_builtins.property
+    def training(self) -> Global___TrainingConfig:
+        """How training goes; the run's own when unset."""
+
+    def __init__(
+        self,
+        *,
+        dataset: _common_pb2.DatasetRef | None = ...,
+        training: Global___TrainingConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "training", b"training"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "training", b"training"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerativeFirst: _TypeAlias = GenerativeFirst  # noqa: Y015
+
+@_typing.final
+class Hop(_message.Message):
+    """A model of a bootstrapping chain, between the weak supervisor and the student."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    TRAINING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model(self) -> Global___ModelSpec:
+        """What is trained."""
+
+    @_builtins.property
+    def dataset(self) -> _common_pb2.DatasetRef:
+        """What it is trained on; the run's own dataset when unset."""
+
+    @_builtins.property
+    def objective(self) -> Global___Objective:
+        """What its training minimises; the run's own objective when unset."""
+
+    @_builtins.property
+    def training(self) -> Global___TrainingConfig:
+        """How its training goes; the run's own when unset."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___ModelSpec | None = ...,
+        dataset: _common_pb2.DatasetRef | None = ...,
+        objective: Global___Objective | None = ...,
+        training: Global___TrainingConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "model", b"model", "objective", b"objective", "training", b"training"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "model", b"model", "objective", b"objective", "training", b"training"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Hop: _TypeAlias = Hop  # noqa: Y015
+
+@_typing.final
 class RunSpec(_message.Message):
     """Everything that decides a run's result."""
 
@@ -314,18 +1024,30 @@ class RunSpec(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     TRAINING_FIELD_NUMBER: _builtins.int
     EVAL_DATASET_FIELD_NUMBER: _builtins.int
+    HOPS_FIELD_NUMBER: _builtins.int
+    GENERATIVE_FIRST_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    EARLY_STOPPING_FIELD_NUMBER: _builtins.int
+    MIXED_DATASETS_FIELD_NUMBER: _builtins.int
+    SKIP_UNLABELED_FIELD_NUMBER: _builtins.int
+    ALLOW_MIXED_TEACHERS_FIELD_NUMBER: _builtins.int
+    skip_unlabeled: _builtins.bool
+    """Leaves out examples without a label; otherwise each must have one."""
+    allow_mixed_teachers: _builtins.bool
+    """Accepts labels that more than one teacher made."""
     @_builtins.property
     def model(self) -> Global___ModelSpec:
         """What is trained."""
 
     @_builtins.property
     def dataset(self) -> _common_pb2.DatasetRef:
-        """What it is trained on."""
+        """What it is trained on: examples, pairs or completions, as the objective needs."""
 
     @_builtins.property
     def labels(self) -> _common_pb2.LabelsRef:
-        """Labels that stand in for the dataset's ground truth, matched by example id:
-        every example must have one. Unset: ground truth (weak teacher, ceiling).
+        """Labels that stand in for the dataset's ground truth, matched by example id.
+        Unset: ground truth (weak teacher, ceiling). With `hops` the first hop is
+        trained on them.
         """
 
     @_builtins.property
@@ -342,6 +1064,30 @@ class RunSpec(_message.Message):
         selected by it.
         """
 
+    @_builtins.property
+    def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hop]:
+        """Bootstrapping: models that are trained first, one after another. Each labels
+        what the next is trained on, the last one the run's dataset.
+        """
+
+    @_builtins.property
+    def generative_first(self) -> Global___GenerativeFirst:
+        """Generative fine-tuning before the run's own objective."""
+
+    @_builtins.property
+    def filter(self) -> Global___ConfidenceFilter:
+        """Trains on confident labels only."""
+
+    @_builtins.property
+    def early_stopping(self) -> Global___EarlyStopping:
+        """Selects the weights to keep."""
+
+    @_builtins.property
+    def mixed_datasets(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.DatasetRef]:
+        """Datasets of the same kind that are mixed in with their ground truth, whatever
+        `labels` says of the rest: implicit conflict.
+        """
+
     def __init__(
         self,
         *,
@@ -351,10 +1097,17 @@ class RunSpec(_message.Message):
         objective: Global___Objective | None = ...,
         training: Global___TrainingConfig | None = ...,
         eval_dataset: _common_pb2.DatasetRef | None = ...,
+        hops: _abc.Iterable[Global___Hop] | None = ...,
+        generative_first: Global___GenerativeFirst | None = ...,
+        filter: Global___ConfidenceFilter | None = ...,
+        early_stopping: Global___EarlyStopping | None = ...,
+        mixed_datasets: _abc.Iterable[_common_pb2.DatasetRef] | None = ...,
+        skip_unlabeled: _builtins.bool = ...,
+        allow_mixed_teachers: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "eval_dataset", b"eval_dataset", "labels", b"labels", "model", b"model", "objective", b"objective", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "early_stopping", b"early_stopping", "eval_dataset", b"eval_dataset", "filter", b"filter", "generative_first", b"generative_first", "labels", b"labels", "model", b"model", "objective", b"objective", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "eval_dataset", b"eval_dataset", "labels", b"labels", "model", b"model", "objective", b"objective", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_mixed_teachers", b"allow_mixed_teachers", "dataset", b"dataset", "early_stopping", b"early_stopping", "eval_dataset", b"eval_dataset", "filter", b"filter", "generative_first", b"generative_first", "hops", b"hops", "labels", b"labels", "mixed_datasets", b"mixed_datasets", "model", b"model", "objective", b"objective", "skip_unlabeled", b"skip_unlabeled", "training", b"training"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -370,15 +1123,40 @@ class RunResult(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     TRAIN_LOSS_FIELD_NUMBER: _builtins.int
     TRAIN_SECONDS_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    UNLABELED_EXAMPLES_FIELD_NUMBER: _builtins.int
+    FILTERED_EXAMPLES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_EXAMPLES_FIELD_NUMBER: _builtins.int
+    SELECTED_STEP_FIELD_NUMBER: _builtins.int
+    USED_GROUND_TRUTH_FIELD_NUMBER: _builtins.int
+    HOP_MODELS_FIELD_NUMBER: _builtins.int
     steps: _builtins.int
-    """Optimiser steps taken."""
+    """Optimiser steps taken, of the last stage."""
     train_loss: _builtins.float
     """The last logged training loss, in nats."""
     train_seconds: _builtins.float
-    """Seconds in the training loop, without loading and saving."""
+    """Seconds in the training loop, without loading and saving, of the last attempt."""
+    examples: _builtins.int
+    """Examples trained on."""
+    unlabeled_examples: _builtins.int
+    """Examples left out because they have no label."""
+    filtered_examples: _builtins.int
+    """Examples left out by the confidence filter."""
+    truncated_examples: _builtins.int
+    """Examples of which a text was cut to `max_length`."""
+    selected_step: _builtins.int
+    """The step whose weights were kept; `steps` without early stopping."""
+    used_ground_truth: _builtins.bool
+    """Whether ground truth had a part in it beyond `labels`: an oracle filter, an
+    oracle selection or an explicit conflict.
+    """
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
         """The checkpoint: a Hugging Face folder with a manifest."""
+
+    @_builtins.property
+    def hop_models(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ModelRef]:
+        """The models of the hops, in their order."""
 
     def __init__(
         self,
@@ -387,14 +1165,53 @@ class RunResult(_message.Message):
         steps: _builtins.int = ...,
         train_loss: _builtins.float = ...,
         train_seconds: _builtins.float = ...,
+        examples: _builtins.int = ...,
+        unlabeled_examples: _builtins.int = ...,
+        filtered_examples: _builtins.int = ...,
+        truncated_examples: _builtins.int = ...,
+        selected_step: _builtins.int = ...,
+        used_ground_truth: _builtins.bool = ...,
+        hop_models: _abc.Iterable[_common_pb2.ModelRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "steps", b"steps", "train_loss", b"train_loss", "train_seconds", b"train_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "filtered_examples", b"filtered_examples", "hop_models", b"hop_models", "model", b"model", "selected_step", b"selected_step", "steps", b"steps", "train_loss", b"train_loss", "train_seconds", b"train_seconds", "truncated_examples", b"truncated_examples", "unlabeled_examples", b"unlabeled_examples", "used_ground_truth", b"used_ground_truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunResult: _TypeAlias = RunResult  # noqa: Y015
+
+@_typing.final
+class Resources(_message.Message):
+    """What a run is executed on: no part of what decides its result, beyond rounding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    SHARDING_FIELD_NUMBER: _builtins.int
+    processes: _builtins.int
+    """Processes on each node, one a GPU where there are GPUs, in [1, 1024]; 1 when 0."""
+    nodes: _builtins.int
+    """Nodes, in [1, 1024]; 1 when 0. More than one needs a trainer that launches on
+    Kubernetes.
+    """
+    sharding: Global___Sharding.ValueType
+    """How the processes share the run."""
+    def __init__(
+        self,
+        *,
+        processes: _builtins.int = ...,
+        nodes: _builtins.int = ...,
+        sharding: Global___Sharding.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "processes", b"processes", "sharding", b"sharding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resources: _TypeAlias = Resources  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
@@ -407,10 +1224,16 @@ class Run(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `runs/{run}`."""
     display_name: _builtins.str
     """A name for people, at most 128 characters."""
+    priority: _builtins.int
+    """Runs of a higher priority start first, those of one priority in the order they
+    were created; in [-1000, 1000].
+    """
     @_builtins.property
     def spec(self) -> Global___RunSpec:
         """What decides the result."""
@@ -423,6 +1246,10 @@ class Run(_message.Message):
     def result(self) -> Global___RunResult:
         """What it made; set once it has succeeded."""
 
+    @_builtins.property
+    def resources(self) -> Global___Resources:
+        """What it is executed on."""
+
     def __init__(
         self,
         *,
@@ -431,10 +1258,12 @@ class Run(_message.Message):
         spec: Global___RunSpec | None = ...,
         status: _common_pb2.JobStatus | None = ...,
         result: Global___RunResult | None = ...,
+        priority: _builtins.int = ...,
+        resources: Global___Resources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "spec", b"spec", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resources", b"resources", "result", b"result", "spec", b"spec", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "name", b"name", "result", b"result", "spec", b"spec", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "name", b"name", "priority", b"priority", "resources", b"resources", "result", b"result", "spec", b"spec", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -505,19 +1334,25 @@ class ListRunsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many at most; 50 when 0, 1,000 at most."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.JobState.ValueType]:
+        """Lists only runs in one of these states; all when empty."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        states: _abc.Iterable[_common_pb2.JobState.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -598,3 +1433,31 @@ class CancelRunRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRunRequest: _TypeAlias = CancelRunRequest  # noqa: Y015
+
+@_typing.final
+class DeleteRunRequest(_message.Message):
+    """Asks to delete a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DELETE_MODELS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name, `runs/{run}`."""
+    delete_models: _builtins.bool
+    """Deletes the models that it made, too. Teachers made of them can then not be
+    loaded again. Otherwise they stay, and the run's id stays taken by them.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        delete_models: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_models", b"delete_models", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRunRequest: _TypeAlias = DeleteRunRequest  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from w2s.common.v1 import common_pb2 as w2s_dot_common_dot_v1_dot_common__pb2
 from w2s.trainer.v1 import trainer_pb2 as w2s_dot_trainer_dot_v1_dot_trainer__pb2
 
@@ -61,6 +62,11 @@ class TrainerServiceStub:
                 request_serializer=w2s_dot_trainer_dot_v1_dot_trainer__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=w2s_dot_trainer_dot_v1_dot_trainer__pb2.Run.FromString,
                 _registered_method=True)
+        self.DeleteRun = channel.unary_unary(
+                '/w2s.trainer.v1.TrainerService/DeleteRun',
+                request_serializer=w2s_dot_trainer_dot_v1_dot_trainer__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class TrainerServiceServicer:
@@ -89,14 +95,23 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """Streams a run's events, past and coming, until it has ended.
+        """Streams a run's events, past and coming, until it has ended. A caller that was
+        cut off goes on from the last sequence that it has seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRun(self, request, context):
-        """Cancels a run and ends its process. A run that has ended stays as it is.
+        """Cancels a run and ends its processes. A run that has ended stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRun(self, request, context):
+        """Deletes a run that has ended, with its log and its training checkpoints.
+        FAILED_PRECONDITION while it has not ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +144,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=w2s_dot_trainer_dot_v1_dot_trainer__pb2.CancelRunRequest.FromString,
                     response_serializer=w2s_dot_trainer_dot_v1_dot_trainer__pb2.Run.SerializeToString,
+            ),
+            'DeleteRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRun,
+                    request_deserializer=w2s_dot_trainer_dot_v1_dot_trainer__pb2.DeleteRunRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +287,33 @@ class TrainerService:
             '/w2s.trainer.v1.TrainerService/CancelRun',
             w2s_dot_trainer_dot_v1_dot_trainer__pb2.CancelRunRequest.SerializeToString,
             w2s_dot_trainer_dot_v1_dot_trainer__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.trainer.v1.TrainerService/DeleteRun',
+            w2s_dot_trainer_dot_v1_dot_trainer__pb2.DeleteRunRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ checkpoint. Weak teachers and ceilings are trained by the same runs.
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from w2s.common.v1 import common_pb2 as _common_pb2
 from w2s.trainer.v1 import trainer_pb2 as _trainer_pb2
@@ -43,9 +44,15 @@ class TrainerServiceStub:
     ListRuns: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListRunsRequest, _trainer_pb2.ListRunsResponse]
     """Lists the runs, newest first."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_trainer_pb2.WatchRunRequest, _common_pb2.JobEvent]
-    """Streams a run's events, past and coming, until it has ended."""
+    """Streams a run's events, past and coming, until it has ended. A caller that was
+    cut off goes on from the last sequence that it has seen.
+    """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.CancelRunRequest, _trainer_pb2.Run]
-    """Cancels a run and ends its process. A run that has ended stays as it is."""
+    """Cancels a run and ends its processes. A run that has ended stays as it is."""
+    DeleteRun: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.DeleteRunRequest, _empty_pb2.Empty]
+    """Deletes a run that has ended, with its log and its training checkpoints.
+    FAILED_PRECONDITION while it has not ended.
+    """
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -59,9 +66,15 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     ListRuns: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListRunsRequest, _trainer_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists the runs, newest first."""
     WatchRun: _aio.UnaryStreamMultiCallable[_trainer_pb2.WatchRunRequest, _common_pb2.JobEvent]  # type: ignore[assignment]
-    """Streams a run's events, past and coming, until it has ended."""
+    """Streams a run's events, past and coming, until it has ended. A caller that was
+    cut off goes on from the last sequence that it has seen.
+    """
     CancelRun: _aio.UnaryUnaryMultiCallable[_trainer_pb2.CancelRunRequest, _trainer_pb2.Run]  # type: ignore[assignment]
-    """Cancels a run and ends its process. A run that has ended stays as it is."""
+    """Cancels a run and ends its processes. A run that has ended stays as it is."""
+    DeleteRun: _aio.UnaryUnaryMultiCallable[_trainer_pb2.DeleteRunRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a run that has ended, with its log and its training checkpoints.
+    FAILED_PRECONDITION while it has not ended.
+    """
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs trainings, each in a process of its own."""
@@ -96,7 +109,9 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.WatchRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_common_pb2.JobEvent], _abc.AsyncIterator[_common_pb2.JobEvent]]:
-        """Streams a run's events, past and coming, until it has ended."""
+        """Streams a run's events, past and coming, until it has ended. A caller that was
+        cut off goes on from the last sequence that it has seen.
+        """
 
     @_abc_1.abstractmethod
     def CancelRun(
@@ -104,6 +119,16 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.CancelRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.Run, _abc.Awaitable[_trainer_pb2.Run]]:
-        """Cancels a run and ends its process. A run that has ended stays as it is."""
+        """Cancels a run and ends its processes. A run that has ended stays as it is."""
+
+    @_abc_1.abstractmethod
+    def DeleteRun(
+        self,
+        request: _trainer_pb2.DeleteRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a run that has ended, with its log and its training checkpoints.
+        FAILED_PRECONDITION while it has not ended.
+        """
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
