@@ -26,22 +26,19 @@ class Micro:
 
 
 class Examples(Protocol):
-    """What a model is trained or scored on.
-
-    Attributes:
-        ids: Example ids, length N, for messages.
-        lengths: Tokens of each example's longest sequence, >= 1, length N.
-        sequences: Sequences that each example reads, >= 1.
-    """
+    """What a model is trained or scored on."""
 
     @property
-    def ids(self) -> Sequence[str]: ...
+    def ids(self) -> Sequence[str]:
+        """Example ids, length N, for messages."""
 
     @property
-    def lengths(self) -> Sequence[int]: ...
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each example's longest sequence, >= 1, length N."""
 
     @property
-    def sequences(self) -> int: ...
+    def sequences(self) -> int:
+        """Sequences that each example reads, >= 1."""
 
     def micro(self, rows: Sequence[int]) -> Micro:
         """Some examples, padded together: B >= 1 indices in [0, N)."""
@@ -52,13 +49,11 @@ class Criterion(Protocol):
 
     The objective is sum_i (sum of the terms of row i) / sum_i weight_i, over the B rows of the
     batch, so that it is the same however the batch is cut into micro-batches and processes.
-
-    Attributes:
-        whole_batch: Whether `prepare` must see the whole optimiser batch before any gradient.
     """
 
     @property
-    def whole_batch(self) -> bool: ...
+    def whole_batch(self) -> bool:
+        """Whether `prepare` must see the whole optimiser batch before any gradient."""
 
     def weights(self, targets: Mapping[str, Tensor]) -> Tensor:
         """What each row counts for, shape [B], fp32: 1, or its tokens. Zero for none."""

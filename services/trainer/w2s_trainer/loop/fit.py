@@ -1,0 +1,235 @@
+"""Trains a model along a course."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import set_seed
+
+from w2s_trainer.loop.checkpoints import Checkpoints
+from w2s_trainer.loop.contract import Criterion, Examples
+from w2s_trainer.loop.course import Control, Course, Curve, Report, Selection
+from w2s_trainer.loop.scoring import score
+from w2s_trainer.loop.selection import Best
+from w2s_trainer.loop.trainer import ObjectiveTrainer
+
+_REPORTS = 50
+_REPORT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ended with.
+
+    Attributes:
+        steps: Optimiser steps taken, those of earlier attempts included.
+        selected_step: The step whose weights the model has now.
+        train_loss: The last reported loss, in nats.
+        seconds: In the loop, in this attempt.
+        stopped: It was asked to stop, and its state is kept; the model is not finished.
+        state: The model's whole state where its weights are shared out; else None.
+    """
+
+    steps: int
+    selected_step: int
+    train_loss: float
+    seconds: float
+    stopped: bool
+    state: dict[str, Tensor] | None
+
+
+def fit(
+    model: nn.Module,
+    head: list[nn.Parameter],
+    examples: Examples,
+    criterion: Criterion,
+    course: Course,
+    *,
+    device: torch.device,
+    checkpoints: Checkpoints,
+    control: Control,
+    report: Report,
+    curves: Sequence[Curve] = (),
+    selection: Selection | None = None,
+) -> Outcome:
+    """Trains a model in place, from its last checkpoint where there is one.
+
+    The same arguments on the same CPU and number of threads and processes make the same
+    weights, however often training was interrupted.
+
+    Args:
+        model: What is trained; its frozen parameters stay.
+        head: Parameters of a fresh head.
+        examples: What it is trained on.
+        criterion: What is minimised.
+        course: How.
+        device: Where it is trained.
+        checkpoints: Where its state is kept.
+        control: Says when to keep it, and when to stop.
+        report: Told of figures; called in the first process only.
+        curves: What is scored while training.
+        selection: Chooses the weights to keep; None for the last.
+
+    Raises:
+        FailedPrecondition: A loss or gradient was no number.
+        ResourceExhausted: A checkpoint found no space.
+    """
+    set_seed(course.seed)
+    best = None if selection is None else Best(selection)
+    steps = course.steps(len(examples.ids))
+    trainer = ObjectiveTrainer(
+        model,
+        head,
+        examples,
+        criterion,
+        course,
+        checkpoints,
+        control,
+        best,
+        args=_arguments(course, steps, device, checkpoints.scratch),
+    )
+    # Its own callback prints logs on standard output.
+    trainer.remove_callback(PrinterCallback)
+    flow = _Flow(trainer, course, steps, report if trainer.is_world_process_zero() else _silent, curves, best)
+    trainer.add_callback(flow)
+    start = time.perf_counter()
+    resume = checkpoints.latest()
+    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    return _outcome(trainer, flow, best, time.perf_counter() - start)
+
+
+def _outcome(trainer: ObjectiveTrainer, flow: _Flow, best: Best | None, seconds: float) -> Outcome:
+    steps = trainer.state.global_step
+    chosen = best.step if best is not None and best.weights else steps
+    state = None
+    if not flow.stopped and trainer.is_fsdp_enabled:
+        state = best.weights if best is not None and best.weights else trainer.trained_weights()
+    elif not flow.stopped and best is not None and best.weights:
+        trainer.load_trained(best.weights)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return Outcome(steps, chosen, losses[-1] if losses else math.nan, seconds, flow.stopped, state)
+
+
+def _arguments(course: Course, steps: int, device: torch.device, scratch: Path) -> TrainingArguments:
+    sharding: dict[str, Any] = {}
+    if course.fully_sharded:
+        sharding = {"fsdp": True, "fsdp_config": {"version": 2, "state_dict_type": "FULL_STATE_DICT"}}
+    arguments = TrainingArguments(
+        output_dir=str(scratch),
+        per_device_train_batch_size=course.batch_size,
+        num_train_epochs=course.epochs,
+        learning_rate=course.learning_rate,
+        warmup_steps=round(course.warmup_fraction * steps),
+        **_schedule(course),
+        seed=course.seed,
+        bf16=course.bfloat16,
+        use_cpu=device.type == "cpu",
+        ddp_backend="gloo" if device.type == "cpu" and "WORLD_SIZE" in os.environ else None,
+        ddp_find_unused_parameters=False,
+        max_grad_norm=course.max_grad_norm,
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        **sharding,
+    )
+    # Several visible GPUs in one process would make it replicate the model.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def _schedule(course: Course) -> dict[str, Any]:
+    if course.schedule == "linear":
+        return {"lr_scheduler_type": "linear"}
+    if course.schedule == "constant":
+        return {"lr_scheduler_type": "constant_with_warmup"}
+    kwargs = {"min_lr_rate": course.min_lr_fraction}
+    return {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": kwargs}
+
+
+class _Flow(TrainerCallback):
+    """Reports, scores, keeps and stops, after the steps where it is time."""
+
+    def __init__(
+        self,
+        trainer: ObjectiveTrainer,
+        course: Course,
+        steps: int,
+        report: Report,
+        curves: Sequence[Curve],
+        best: Best | None,
+    ) -> None:
+        self._trainer = trainer
+        self._course = course
+        self._every = max(1, steps // _REPORTS)
+        self._evaluations = _evenly(course.evaluations, steps) if curves else set()
+        self._report = report
+        self._curves = curves
+        self._best = best
+        self._told = time.monotonic()
+        self.stopped = False
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Says which epoch's order comes next."""
+        self._trainer.batches.epoch = state.global_step // len(self._trainer.batches)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """What is to be done after a step."""
+        step, last = state.global_step, state.global_step >= state.max_steps
+        evaluates = step in self._evaluations
+        if last or evaluates or step % self._every == 0 or time.monotonic() - self._told > _REPORT_SECONDS:
+            self._tell(state)
+        if evaluates:
+            self._evaluate(state, control)
+        control.should_save = self._trainer.save_due
+        if self._trainer.stop and not last:
+            self.stopped = control.should_save = control.should_training_stop = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Says that a checkpoint is there."""
+        self._report("checkpoint", state.global_step, state.max_steps, {})
+
+    def _tell(self, state: TrainerState) -> None:
+        trainer = self._trainer
+        figures = trainer.tally.told()
+        figures |= {"learning_rate": trainer.learning_rate, "grad_norm": float(trainer.grad_norm)}
+        if trainer.args.device.type == "cuda":
+            figures["gpu_memory_bytes"] = float(torch.cuda.max_memory_allocated())
+        state.log_history.append({"loss": figures["loss"], "step": state.global_step})
+        self._report("train", state.global_step, state.max_steps, figures)
+        self._told = time.monotonic()
+
+    def _evaluate(self, state: TrainerState, control: TrainerControl) -> None:
+        trainer, figures = self._trainer, dict[str, float]()
+        for curve in self._curves:
+            found = score(
+                trainer.model_wrapped, curve.examples, curve.criterion, trainer.args.device, self._course.token_budget
+            )
+            figures |= {f"{curve.prefix}{name}": value for name, value in found.items()}
+        self._report("evaluate", state.global_step, state.max_steps, figures)
+        if self._best is None:
+            return
+        if self._best.improves(figures):
+            self._best.keep(state.global_step, trainer.trained_weights())
+        if self._best.waited_enough:
+            control.should_training_stop = True
+
+
+def _silent(stage: str, step: int, total: int, figures: dict[str, float]) -> None:
+    """Only the first process reports."""
+
+
+def _evenly(times: int, steps: int) -> set[int]:
+    """Step numbers that spread `times` evaluations over [1, steps], the last step included."""
+    return {max(1, round(index * steps / times)) for index in range(1, times + 1)}

@@ -1,0 +1,217 @@
+"""transformers' Trainer, stepping over whole optimiser batches of an objective."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer
+
+from w2s.errors import DataLoss, FailedPrecondition
+from w2s_trainer.loop.batches import Cutter, OptimizerBatches, loader
+from w2s_trainer.loop.checkpoints import Checkpoints
+from w2s_trainer.loop.contract import Criterion, Examples
+from w2s_trainer.loop.course import Control, Course
+from w2s_trainer.loop.measures import Tally
+from w2s_trainer.loop.selection import Best
+from w2s_trainer.loop.whole import WholeBatch
+
+_WEIGHTS = "trained.safetensors"
+_NAMED = 8
+
+
+class ObjectiveTrainer(Trainer):
+    """A Trainer that minimises a criterion over optimiser batches, cut to fit into memory.
+
+    Args:
+        model: What is trained; called with the inputs of a micro-batch.
+        head: Parameters with a learning rate of their own.
+        examples: What it is trained on.
+        criterion: What is minimised.
+        course: How.
+        checkpoints: Where the state is kept.
+        asked: Says when to keep it, and when to stop.
+        best: The weights to keep in the end; None for the last.
+        options: As transformers' Trainer takes them.
+
+    Attributes:
+        batches: The optimiser batches.
+        tally: Figures of what has been trained on since they were last told.
+        stop: All processes have agreed to stop after this step.
+        save_due: All processes have agreed to keep the state after this step.
+        learning_rate: That of the last step, for the body where it trains.
+        grad_norm: The gradient's norm at the last step, before it was clipped.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        head: list[nn.Parameter],
+        examples: Examples,
+        criterion: Criterion,
+        course: Course,
+        checkpoints: Checkpoints,
+        asked: Control,
+        best: Best | None,
+        **options: Any,
+    ) -> None:
+        super().__init__(model=model, **options)
+        self._module = model
+        heads = set(map(id, head))
+        self._head = {name for name, parameter in model.named_parameters() if id(parameter) in heads}
+        self._examples = examples
+        self._criterion = criterion
+        self._course = course
+        self._checkpoints = checkpoints
+        self._asked = asked
+        self._best = best
+        self._whole = WholeBatch(criterion, self.args.process_index, self.args.world_size)
+        self._rows: list[int] = []
+        self._loss = torch.zeros(())
+        self.batches = OptimizerBatches(len(examples.ids), course.batch_size, course.seed)
+        self.tally = Tally()
+        self.stop = self.save_due = False
+        self.learning_rate = 0.0
+        self.grad_norm: Tensor | float = 0.0
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Whole optimiser batches in an order that seed and epoch decide, cut for this process."""
+        cutter = Cutter(self._examples, self._course.token_budget, self.args.process_index, self.args.world_size)
+        return loader(self.batches, cutter, len(self._examples.ids), pin_memory=self.args.device.type == "cuda")
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW, fused on a GPU, with a learning rate for the head."""
+        if self.optimizer is None:
+            trained = [(n, p) for n, p in (model or self._module).named_parameters() if p.requires_grad]
+            groups = [
+                {"params": [p for n, p in trained if n in self._head], "lr": self._course.head_learning_rate},
+                {"params": [p for n, p in trained if n not in self._head], "lr": self._course.learning_rate},
+            ]
+            self.optimizer = torch.optim.AdamW(
+                [group for group in groups if group["params"]],
+                weight_decay=self._course.weight_decay,
+                fused=self.args.device.type == "cuda",
+            )
+        return self.optimizer
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward over one optimiser batch; returns this process's part of the loss."""
+        model.train()
+        batch: dict[str, Any] = self._prepare_inputs(inputs)
+        progress = self.state.global_step / self.state.max_steps
+        self._rows = batch["rows"]
+        self._loss = torch.zeros((), device=self.args.device)
+        self.learning_rate = self.create_optimizer().param_groups[-1]["lr"]
+        weight = self._agree(batch)
+        last = len(batch["micros"]) - 1
+        for index, (micro, outputs) in enumerate(self._outputs(model, batch, progress)):
+            with contextlib.nullcontext() if index == last else self.accelerator.no_sync(model):
+                self._backward(outputs(), micro, batch["counted"][index], progress, weight)
+        self.tally.add_step(len(batch["rows"]), batch["tokens"])
+        return self._loss
+
+    def _outputs(self, model: nn.Module, batch: dict[str, Any], progress: float) -> Iterator[tuple[Any, Any]]:
+        """Each micro-batch, and what computes its outputs."""
+        micros = batch["micros"]
+        if not self._criterion.whole_batch:
+            return ((micro, lambda micro=micro: model(**micro["inputs"])) for micro in micros)
+        return iter(self._whole.outputs(model, batch, progress))
+
+    def _backward(self, outputs: Tensor, micro: dict[str, Any], counted: bool, progress: float, weight: Tensor) -> None:
+        terms = self._criterion.terms(outputs, micro["targets"], progress)
+        loss = torch.stack([values.sum() for values in terms.values()]).sum() / weight
+        # Gradients are averaged over the processes, and each has a part of the sum. A repeated row counts for nothing.
+        self.accelerator.backward(loss * self.args.world_size * counted)
+        if counted:
+            self._loss += loss.detach()
+            self.tally.add_terms(terms, weight / self.args.world_size)
+            self.tally.add_measures(self._criterion.measures(outputs.detach(), micro["targets"]))
+
+    def _agree(self, batch: dict[str, Any]) -> Tensor:
+        """What the rows of the whole batch weigh; and whether any process is to stop, or to keep the state."""
+        counted = [m["targets"] for m, on in zip(batch["micros"], batch["counted"], strict=True) if on]
+        weights = [self._criterion.weights(targets).sum() for targets in counted]
+        weight = torch.stack(weights).sum() if weights else torch.zeros((), device=self.args.device)
+        self.stop, self.save_due = self._asked.stop_requested(), self._asked.save_due()
+        if self.args.world_size > 1:
+            shared = torch.stack([weight, *weight.new_tensor([self.stop, self.save_due])])
+            dist.all_reduce(shared)
+            weight, (self.stop, self.save_due) = shared[0], (value > 0 for value in shared[1:].tolist())
+        return weight
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The gradient's norm; nothing is trained on a loss or a gradient that is no number."""
+        self.grad_norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        if not bool(torch.isfinite(torch.as_tensor(self.grad_norm) + self._loss)):
+            ids = [self._examples.ids[row] for row in sorted(self._rows)]
+            more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+            raise FailedPrecondition(
+                f"at step {self.state.global_step + 1} the loss is {float(self._loss):g} and the gradient's norm "
+                f"{float(self.grad_norm):g}: stopped before training on the examples {', '.join(ids[:_NAMED])}{more}; "
+                "lower the learning rate, or look at these examples"
+            )
+        return self.grad_norm
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the Trainer's count takes the model's main input for one tensor."""
+        return 0
+
+    def trained_weights(self) -> dict[str, Tensor]:
+        """Copies of what trains, on the CPU; of every weight where they are shared out among processes."""
+        if self.is_fsdp_enabled:
+            return dict(self.accelerator.get_state_dict(self.model_wrapped))
+        trained = (pair for pair in self._module.named_parameters() if pair[1].requires_grad)
+        return {name: parameter.detach().to("cpu", copy=True).contiguous() for name, parameter in trained}
+
+    def load_trained(self, weights: dict[str, Tensor]) -> None:
+        """Puts back what `trained_weights` gave; not where weights are shared out."""
+        own = {name: parameter for name, parameter in self._module.named_parameters() if parameter.requires_grad}
+        if own.keys() != weights.keys():
+            raise DataLoss("a checkpoint of this run holds other weights than its model trains")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(weights[name])
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes what trains; what is frozen is where it came from. Sharded weights are written elsewhere."""
+        assert output_dir is not None
+        if self.args.should_save:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            if not self.is_fsdp_enabled:
+                save_file(self.trained_weights(), Path(output_dir, _WEIGHTS))
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._checkpoints.scratch)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        step = self.state.global_step
+        with self._checkpoints.writing(step):
+            super()._save_checkpoint(model, trial)
+            self._wait_for_all()
+            if self.args.should_save:
+                folder = self._checkpoints.scratch / f"checkpoint-{step}"
+                if self._best is not None:
+                    self._best.save(folder)
+                self._checkpoints.keep(step, folder)
+            self._wait_for_all()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self._best is not None:
+            self._best.load(Path(resume_from_checkpoint))
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            self.load_trained(load_file(Path(resume_from_checkpoint, _WEIGHTS)))
+
+    def _wait_for_all(self) -> None:
+        if self.args.world_size > 1:
+            dist.barrier()
