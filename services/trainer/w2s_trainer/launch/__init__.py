@@ -1,0 +1,7 @@
+"""Starts a run's processes, here or on a cluster, and sees them through."""
+
+from w2s_trainer.launch.failures import RunFailed
+from w2s_trainer.launch.launcher import Launcher, launcher
+from w2s_trainer.launch.slots import gpu_count, slot_count
+
+__all__ = ["Launcher", "RunFailed", "gpu_count", "launcher", "slot_count"]

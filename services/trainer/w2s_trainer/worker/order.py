@@ -1,0 +1,33 @@
+"""What a launcher leaves in a run's workspace for its processes."""
+
+from __future__ import annotations
+
+from w2s.artifacts.workspace import Workspace
+from w2s_trainer.spec import Resources, RunSpec
+from w2s_trainer.spec.frozen import Frozen
+
+_NAME = "run.json"
+
+
+class Order(Frozen):
+    """What is to be done, and by which launch: processes of an earlier one stop when they see it.
+
+    Attributes:
+        launch: A random token, new with each launch.
+        spec: What decides the run's result.
+        resources: What it is executed on.
+    """
+
+    launch: str
+    spec: RunSpec
+    resources: Resources = Resources()
+
+    def give(self, workspace: Workspace) -> None:
+        """Puts it in place of any order before."""
+        workspace.write(_NAME, self.model_dump_json().encode())
+
+
+def read_order(workspace: Workspace) -> Order | None:
+    """The order that stands, or None when there is none."""
+    content = workspace.read(_NAME)
+    return None if content is None else Order.model_validate_json(content)

@@ -1,0 +1,166 @@
+"""Runs of one process: what becomes of one that works, dies, is stopped or outlives its server."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+import pytest
+from support.stand_in_run import STEPS
+
+from w2s.errors import InvalidArgument
+from w2s_trainer.launch import RunFailed
+
+from .conftest import TESTS
+
+
+def steps(reports):
+    return [progress.step for progress in reports if progress.stage == "checkpoint"]
+
+
+async def test_a_run_reports_in_order_and_returns_its_result(local, job, reports):
+    result = await local().execute(job("steps"), reports)
+    assert (result["steps"], result["begun"]) == (STEPS, 0)
+    assert steps(reports) == list(range(1, STEPS + 1))
+
+
+async def test_a_run_has_its_share_of_the_threads_and_its_settings(local, job, reports):
+    facts = await local(threads=6, slots=2, checkpoint_seconds=7.0).execute(job("facts"), reports)
+    assert facts == {"rank": 0, "world": 1, "threads": 3, "gpus": None, "checkpoint_seconds": 7.0}
+
+
+async def test_a_killed_run_goes_on_from_its_checkpoint(local, job, reports):
+    result = await local().execute(job("die-once"), reports)
+    assert result["begun"] == 4
+    assert steps(reports) == list(range(1, STEPS + 1))
+
+
+async def test_a_run_that_gets_on_between_its_deaths_may_die_often(local, job, reports):
+    result = await local(max_restarts=2).execute(job("die-often"), reports)
+    assert result["begun"] == 17
+
+
+async def test_a_run_that_dies_again_and_again_fails(local, job, reports):
+    with pytest.raises(RunFailed, match="was killed by signal 9 3 times in a row without a new checkpoint") as caught:
+        await local().execute(job("die"), reports)
+    assert caught.value.code == 13
+    assert [progress.stage for progress in reports] == ["load"] * 3
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "message"),
+    [
+        ("refuse", 3, "model.layers: at most 6"),
+        ("crash", 13, "KeyError: 'gone'"),
+        ("fill-disk", 8, "no space left on the device while writing /data/weights"),
+    ],
+)
+async def test_an_error_is_the_runs_own(local, job, reports, work, code, message):
+    with pytest.raises(RunFailed) as caught:
+        await local().execute(job(work), reports)
+    assert (caught.value.code, caught.value.message) == (code, message)
+
+
+async def test_a_run_without_memory_says_so(local, job, reports):
+    with pytest.raises(RunFailed, match="needs more memory than there is") as caught:
+        await local().execute(job("fill-memory"), reports)
+    assert caught.value.code == 8
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "lost"])
+async def test_a_cancelled_run_ends_at_once_and_leaves_nothing(local, job, reports, alive, cancelled, reason):
+    task = asyncio.create_task(local(checkpoint_grace_s=30).execute(job("hang"), reports))
+    pids = (await reports.until(lambda progress: progress.stage == "hang")).metrics.values()
+    assert all(map(alive, pids))
+    assert await cancelled(task, reason) < 5
+    assert not any(map(alive, pids))
+
+
+@pytest.mark.parametrize("reason", [("stopping",), ()])
+async def test_a_stopped_run_writes_a_checkpoint_first(local, store, job, reports, cancelled, reason):
+    launcher = local(checkpoint_grace_s=30)
+    task = asyncio.create_task(launcher.execute(job("steps"), reports))
+    await reports.until(lambda progress: progress.step == 3)
+    assert await cancelled(task, *reason) < 10
+    reached = int(store.workspace("models", "steps").read("step"))
+    assert 3 <= reached < STEPS
+    assert (await launcher.execute(job("steps"), reports))["begun"] == reached
+
+
+async def test_a_stopped_run_that_does_not_hear_is_killed_after_its_grace(local, job, reports, alive, cancelled):
+    task = asyncio.create_task(local(checkpoint_grace_s=0.5).execute(job("hang"), reports))
+    pids = (await reports.until(lambda progress: progress.stage == "hang")).metrics.values()
+    assert 0.5 <= await cancelled(task, "stopping") < 5
+    assert not any(map(alive, pids))
+
+
+async def test_a_run_that_is_lost_while_it_stops_ends_at_once(local, job, reports, alive, cancelled):
+    task = asyncio.create_task(local(checkpoint_grace_s=60).execute(job("hang"), reports))
+    pids = (await reports.until(lambda progress: progress.stage == "hang")).metrics.values()
+    task.cancel("stopping")
+    await asyncio.sleep(0.2)
+    assert all(map(alive, pids))
+    assert await cancelled(task, "lost") < 5
+    assert not any(map(alive, pids))
+
+
+async def test_a_run_that_somebody_else_stops_goes_on(local, job, reports):
+    result = await local(max_restarts=1).execute(job("ask-to-stop"), reports)
+    assert result["begun"] == 1
+
+
+async def test_a_run_waits_for_its_slots(local, job, reports):
+    launcher = local(slots=2)
+    first, *others = [asyncio.create_task(launcher.execute(job("steps", f"run-{n}"), reports)) for n in range(3)]
+    results = await asyncio.gather(first, *others)
+    assert len({result["pid"] for result in results}) == 3
+
+
+async def test_more_than_this_machine_has_is_refused(local, job, reports):
+    with pytest.raises(InvalidArgument, match=r"resources\.processes: at most 1, the server's slots, got 2"):
+        await local().execute(job("steps", processes=2), reports)
+    with pytest.raises(InvalidArgument, match=r"resources\.nodes"):
+        await local().execute(job("steps", nodes=2), reports)
+
+
+SERVER = """
+import asyncio, sys
+from w2s.artifacts import ArtifactStore
+from w2s.jobs import Job, State
+from w2s.jobs.owner import new_owner
+from w2s_trainer.launch.launcher import LocalLauncher
+from w2s_trainer.settings import TrainerSettings
+from support import stand_in_run
+
+root, folder, processes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+async def main():
+    settings = TrainerSettings(artifact_root=root, database_url="", cache_folder=folder, device="cpu", slots=processes)
+    launcher = LocalLauncher(
+        settings, ArtifactStore(root), new_owner(), child=stand_in_run.child, module="support.stand_in_run"
+    )
+    spec = stand_in_run.spec("hang", root)
+    job = Job("hang", "runs", spec, {"resources": {"processes": processes}}, State.RUNNING, 1, *[None] * 5, 0, "")
+    await launcher.execute(job, lambda p: print(*map(int, p.metrics.values()), flush=True))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_no_run_outlives_a_killed_server(store, tmp_path, alive, monkeypatch, processes):
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    command = [sys.executable, script, store.root, tmp_path / "cache", str(processes)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        pids = server.stdout.readline().split()
+        assert all(map(alive, pids))
+        server.kill()
+        deadline = time.monotonic() + 20
+        while any(map(alive, pids)):
+            assert time.monotonic() < deadline, "a run outlived its server"
+            time.sleep(0.1)
