@@ -9,10 +9,19 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.utils.data import DataLoader
 from transformers import Trainer
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from w2s.errors import DataLoss, FailedPrecondition
 from w2s_trainer.loop.batches import Cutter, OptimizerBatches, loader
@@ -25,6 +34,8 @@ from w2s_trainer.loop.whole import WholeBatch
 
 _WEIGHTS = "trained.safetensors"
 _NAMED = 8
+# Of sharded weights: gathered on the CPU.
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class ObjectiveTrainer(Trainer):
@@ -80,6 +91,14 @@ class ObjectiveTrainer(Trainer):
         self.stop = self.save_due = False
         self.learning_rate = 0.0
         self.grad_norm: Tensor | float = 0.0
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As transformers' Trainer; accelerate would not share weights out among processes without a GPU."""
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp_plugin_args is not None and self.args.world_size > 1 and not self.is_fsdp_enabled:
+            self.accelerator.state.distributed_type = DistributedType.FSDP
+            self.accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Whole optimiser batches in an order that seed and epoch decide, cut for this process."""
@@ -168,7 +187,7 @@ class ObjectiveTrainer(Trainer):
     def trained_weights(self) -> dict[str, Tensor]:
         """Copies of what trains, on the CPU; of every weight where they are shared out among processes."""
         if self.is_fsdp_enabled:
-            return dict(self.accelerator.get_state_dict(self.model_wrapped))
+            return dict(get_model_state_dict(self.model_wrapped, options=_WHOLE))
         trained = (pair for pair in self._module.named_parameters() if pair[1].requires_grad)
         return {name: parameter.detach().to("cpu", copy=True).contiguous() for name, parameter in trained}
 
@@ -182,12 +201,12 @@ class ObjectiveTrainer(Trainer):
                 parameter.copy_(weights[name])
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Writes what trains; what is frozen is where it came from. Sharded weights are written elsewhere."""
+        """Writes what trains; what is frozen is where it came from."""
         assert output_dir is not None
+        weights = self.trained_weights()
         if self.args.should_save:
             Path(output_dir).mkdir(parents=True, exist_ok=True)
-            if not self.is_fsdp_enabled:
-                save_file(self.trained_weights(), Path(output_dir, _WEIGHTS))
+            save_file(weights, Path(output_dir, _WEIGHTS))
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._checkpoints.scratch)
@@ -207,10 +226,37 @@ class ObjectiveTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self._best is not None:
             self._best.load(Path(resume_from_checkpoint))
+        weights = load_file(Path(resume_from_checkpoint, _WEIGHTS))
         if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            set_model_state_dict(self.model_wrapped, weights, options=_WHOLE)
         else:
-            self.load_trained(load_file(Path(resume_from_checkpoint, _WEIGHTS)))
+            self.load_trained(weights)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        # Whole states, which any number of processes can go on from.
+        state = get_optimizer_state_dict(self.model_wrapped, self._sharded_optimizer(), options=_WHOLE)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir, OPTIMIZER_NAME))
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir, SCHEDULER_NAME))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.is_fsdp_enabled or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        state, schedule = (
+            torch.load(Path(checkpoint, name), map_location="cpu", weights_only=True)
+            for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
+        )
+        set_optimizer_state_dict(self.model_wrapped, self._sharded_optimizer(), state, options=_WHOLE)
+        self.lr_scheduler.load_state_dict(schedule)
+
+    def _sharded_optimizer(self) -> torch.optim.Optimizer:
+        wrapped: Any = self.optimizer
+        optimizer: torch.optim.Optimizer = wrapped.optimizer
+        return optimizer
 
     def _wait_for_all(self) -> None:
         if self.args.world_size > 1:
