@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
     api: KubernetesApi
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else None
         try:

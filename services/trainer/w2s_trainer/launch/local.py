@@ -107,7 +107,10 @@ class ForkedProcess:
 
 def describe_end(code: int | None) -> str:
     """How a process ended, by its exit code, or minus the signal that killed it."""
-    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+    if code is None or code >= 0:
+        return f"ended with code {code}"
+    hint = ", as the system does when memory is short" if -code == signal.SIGKILL else ""
+    return f"was killed by signal {-code}{hint}"
 
 
 def child(

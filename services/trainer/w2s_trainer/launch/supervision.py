@@ -146,7 +146,7 @@ class Supervision:
         log.warning("a run's process died", extra={"run": self._run_id, "how": how, "deaths": self._deaths})
         if self._deaths >= self._max_deaths:
             times = f"{self._deaths} times in a row " if self._deaths > 1 else ""
-            raise RunFailed(Internal.code, f"the run's process {how} {times}without a new checkpoint")
+            raise RunFailed(Internal.code, f"the run's process died {times}without a new checkpoint: it {how}")
 
 
 def _result(outcome: Message) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class TrainJobLauncher:
         pending = ""
         while True:
             # Asked before the read: what the pods said before the end is there now.
-            found, known = await self._look(name)
+            waits_for, failure = await self._look(name)
             for message in await asyncio.to_thread(outbox.new):
                 if "progress" in message:
                     report(Progress(**message["progress"]))
@@ -118,21 +118,24 @@ class TrainJobLauncher:
                     await asyncio.to_thread(outbox.keep, closed=True)
                     return await self._ended(name, message)
             await asyncio.to_thread(outbox.keep)
-            if known:
-                if (failure := _failure(name, found)) is not None:
-                    raise failure
-                if (stage := _pending(found)) not in ("", pending):
-                    report(Progress(stage))
-                pending = stage
+            if failure is not None:
+                raise failure
+            if waits_for not in ("", pending):
+                report(Progress(waits_for))
+            pending = waits_for
             await asyncio.sleep(self._poll_s)
 
-    async def _look(self, name: str) -> tuple[dict[str, Any] | None, bool]:
-        """The TrainJob, if there is one, and whether that is known: a run goes on without the API."""
+    async def _look(self, name: str) -> tuple[str, RunFailed | None]:
+        """What a TrainJob waits for, as a stage, and why its pods will say no more, if that is so."""
         try:
-            return await self._jobs.get(name), True
+            found = await self._jobs.get(name)
         except Unavailable as error:
+            # The pods go on without the API.
             log.warning("a TrainJob could not be read", extra={"trainjob": name, "reason": error.message})
-            return None, False
+            return "", None
+        if found is None or "deletionTimestamp" in found["metadata"]:
+            return "", RunFailed(Internal.code, f"TrainJob {name} was deleted before the run had ended")
+        return _pending(found), _failure(name, found)
 
     async def _ended(self, name: str, outcome: dict[str, Any]) -> dict[str, Any]:
         if "error" in outcome:
@@ -181,10 +184,8 @@ def _condition(found: dict[str, Any], type_: str) -> dict[str, Any] | None:
     return next((c for c in conditions if c["type"] == type_ and c["status"] == "True"), None)
 
 
-def _failure(name: str, found: dict[str, Any] | None) -> RunFailed | None:
+def _failure(name: str, found: dict[str, Any]) -> RunFailed | None:
     """Why there will be no result of a TrainJob that has said none."""
-    if found is None or "deletionTimestamp" in found["metadata"]:
-        return RunFailed(Internal.code, f"TrainJob {name} was deleted before the run had ended")
     if (failed := _condition(found, "Failed")) is not None:
         return RunFailed(Internal.code, f"TrainJob {name} failed: {failed['reason']}: {failed['message']}")
     if _condition(found, "Complete") is not None:
@@ -192,9 +193,9 @@ def _failure(name: str, found: dict[str, Any] | None) -> RunFailed | None:
     return None
 
 
-def _pending(found: dict[str, Any] | None) -> str:
+def _pending(found: dict[str, Any]) -> str:
     """What a TrainJob without ready pods is waiting for, as a stage; empty when it is not."""
-    if found is None or _condition(found, "Suspended") is not None:
+    if _condition(found, "Suspended") is not None:
         return "suspended"
     jobs = found.get("status", {}).get("jobsStatus", [])
     return "" if any(job.get("ready") or job.get("succeeded") for job in jobs) else "pending"

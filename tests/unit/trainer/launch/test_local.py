@@ -43,7 +43,9 @@ async def test_a_run_that_gets_on_between_its_deaths_may_die_often(local, job, r
 
 
 async def test_a_run_that_dies_again_and_again_fails(local, job, reports):
-    with pytest.raises(RunFailed, match="was killed by signal 9 3 times in a row without a new checkpoint") as caught:
+    with pytest.raises(
+        RunFailed, match="died 3 times in a row without a new checkpoint: it was killed by signal 9"
+    ) as caught:
         await local().execute(job("die"), reports)
     assert caught.value.code == 13
     assert [progress.stage for progress in reports] == ["load"] * 3

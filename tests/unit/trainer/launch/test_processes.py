@@ -65,7 +65,7 @@ async def test_an_error_of_any_rank_is_the_runs(local, job, reports):
 
 
 async def test_processes_that_die_again_and_again_fail_the_run(local, job, reports):
-    with pytest.raises(RunFailed, match="ended with code 1 2 times in a row without a new checkpoint"):
+    with pytest.raises(RunFailed, match="died 2 times in a row without a new checkpoint: it ended with code 1"):
         await local(slots=2, max_restarts=2).execute(job("die", processes=2), reports)
 
 
