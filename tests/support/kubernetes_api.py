@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class KubernetesApi:
         url: Where it answers.
         calls: The verbs and plurals called so far, as `create trainjobs`.
         failures: Codes that the next calls are answered with, by verb and plural; 0 drops the connection.
+        delays: Seconds before calls are worked off, by verb and plural.
         deletions: The propagation policies of deletions.
         linger: Whether TrainJobs stay, as being deleted, until `drop`.
     """
@@ -51,6 +53,7 @@ class KubernetesApi:
         self.url = url
         self.calls: list[str] = []
         self.failures: dict[str, list[int]] = {}
+        self.delays: dict[str, float] = {}
         self.deletions: list[str] = []
         self.linger = False
         self._lock = threading.RLock()
@@ -94,8 +97,9 @@ class KubernetesApi:
         parts = urlsplit(path)
         verb = {"GET": "get", "POST": "create", "DELETE": "delete"}[method]
         plural, namespace, name = self._address(parts.path)
+        self.calls.append(f"{verb} {plural}")
+        time.sleep(self.delays.get(f"{verb} {plural}", 0))
         with self._lock:
-            self.calls.append(f"{verb} {plural}")
             self._fail(f"{verb} {plural}")
             if verb == "create":
                 return 201, self._create(plural, namespace, body)

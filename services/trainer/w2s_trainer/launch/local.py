@@ -17,6 +17,9 @@ from w2s_trainer.settings import TrainerSettings
 from w2s_trainer.worker.order import Order
 from w2s_trainer.worker.outbox import Message, PipeOutbox
 
+# What a fork of the clean process has imported already.
+PRELOADED = ["w2s_trainer.worker.main", "w2s_trainer.worker.execute"]
+
 # Executes an order in the process that it is called in, with the run's id, settings and threads, and ends it.
 Child = Callable[[Connection, str, Order, TrainerSettings, int, Sequence[str]], None]
 
@@ -34,7 +37,7 @@ class ForkServer:
         self._child = child
         # A fork of this server would copy its threads' locks; the fork server has none.
         self._context = mp.get_context("forkserver")
-        self._context.set_forkserver_preload(["w2s_trainer.worker.main", "w2s_trainer.worker.execute"])
+        self._context.set_forkserver_preload(PRELOADED)
         forkserver.ensure_running()
 
     def start(self, run_id: str, order: Order, threads: int, gpus: Sequence[str]) -> ForkedProcess:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Coroutine
 from typing import Any
 
 from w2s.artifacts import ArtifactStore
@@ -85,7 +86,7 @@ class TrainJobLauncher:
         await asyncio.to_thread(order.give, workspace)
         body = trainjob(job.id, order.launch, order.resources, self._settings, self._module)
         try:
-            await self._jobs.create(body)
+            await _undivided(self._jobs.create(body))
         except AlreadyExists:
             # A create whose answer was lost, or another server's.
             found = await self._jobs.get(name)
@@ -165,6 +166,16 @@ class TrainJobLauncher:
                 return False
             await asyncio.sleep(_GONE_POLL_S)
         return True
+
+
+async def _undivided(call: Coroutine[Any, Any, None]) -> None:
+    """Lets a call come to its end, also when cancelled: a TrainJob made later would be nobody's."""
+    calling = asyncio.ensure_future(call)
+    try:
+        await asyncio.shield(calling)
+    except asyncio.CancelledError:
+        await asyncio.gather(calling, return_exceptions=True)
+        raise
 
 
 def _launch_of(found: dict[str, Any], job: Job) -> str:

@@ -154,13 +154,18 @@ class OutboxReader:
 
     def new(self) -> list[Message]:
         """The messages that have come since; one with the outcome, once there is one, comes last."""
-        # Read before the others: what was written before it is there now.
-        outcome = self._read(_RESULT)
         messages: list[Message] = []
-        # Asked for by name: a long run's folder is never listed.
-        while (batch := self._read(self._number + 1)) is not None:
-            messages += batch
-            self._number += 1
+        try:
+            # Read before the others: what was written before it is there now.
+            outcome = self._read(_RESULT)
+            # Asked for by name: a long run's folder is never listed.
+            while (batch := self._read(self._number + 1)) is not None:
+                messages += batch
+                self._number += 1
+        except Exception as error:
+            # Whatever a store raises: what is there is read once it answers.
+            log.warning("a run's messages could not be read", extra={"reason": str(error)})
+            return messages
         return messages if outcome is None else [*messages, outcome]
 
     def keep(self, closed: bool = False) -> None:
@@ -170,8 +175,14 @@ class OutboxReader:
             closed: Whether the outcome has been read: a launch whose outcome is known is over.
         """
         position = {"number": self._number, "closed": closed}
-        if position != self._kept:
+        if position == self._kept:
+            return
+        try:
             self._workspace.write(_blob(self._launch, _READ), json.dumps(position).encode())
+        except Exception as error:
+            # Whatever a store raises: at worst some messages are told twice.
+            log.warning("how far a run's messages are read could not be written", extra={"reason": str(error)})
+        else:
             self._kept = position
 
     def _read(self, part: str | int) -> Any:

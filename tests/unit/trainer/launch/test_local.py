@@ -120,6 +120,15 @@ async def test_a_run_waits_for_its_slots(local, job, reports):
     assert len({result["pid"] for result in results}) == 3
 
 
+async def test_each_run_sees_its_own_gpus_only(local, job, reports, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5")
+    launcher = local(device="auto")
+    one, other = await asyncio.gather(*(launcher.execute(job("gpus", f"run-{n}"), reports) for n in range(2)))
+    assert {one["gpus"], other["gpus"]} == {"4", "GPU-5"}
+    both = await launcher.execute(job("gpus", processes=2), reports)
+    assert both["gpus"] == "4,GPU-5"
+
+
 async def test_more_than_this_machine_has_is_refused(local, job, reports):
     with pytest.raises(InvalidArgument, match=r"resources\.processes: at most 1, the server's slots, got 2"):
         await local().execute(job("steps", processes=2), reports)

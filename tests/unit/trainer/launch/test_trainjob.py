@@ -157,6 +157,18 @@ async def test_a_cancelled_run_deletes_its_trainjob_and_waits_for_its_pods(api, 
     assert api.deletions == ["Foreground"]
 
 
+async def test_a_run_that_is_cancelled_while_it_is_created_leaves_no_trainjob(api, execute):
+    api.delays = {"create trainjobs": 0.3}
+    run = execute()
+    await until(lambda: "create trainjobs" in api.calls)
+    run.cancel("cancelled")
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await asyncio.sleep(0.4)
+    assert api.deletions == ["Foreground"]
+    assert api.trainjob(NAME) is None
+
+
 @pytest.mark.parametrize("reason", ["stopping", "lost"])
 async def test_the_next_server_takes_the_trainjob_over(api, execute, pod, workspace, reports, reason):
     run = execute()

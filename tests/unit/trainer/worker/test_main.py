@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -35,3 +37,19 @@ def test_errors_say_what_they_are_to_a_caller(error, code, message):
     failure = as_failure(error)
     assert failure.code == code
     assert re.search(message, failure.message)
+
+
+def test_what_is_imported_before_a_fork_asks_nothing_of_a_gpu():
+    # CUDA cannot be used in a fork of a process that has used it, be it to count GPUs.
+    code = """
+import torch
+def used(*arguments):
+    raise AssertionError("CUDA was used")
+for name in ("is_available", "device_count", "init", "_lazy_init", "current_device"):
+    setattr(torch.cuda, name, used)
+from importlib import import_module
+from w2s_trainer.launch.local import PRELOADED
+for name in PRELOADED:
+    import_module(name)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -135,3 +135,33 @@ def test_a_store_that_fails_delays_progress_only(workspace, monkeypatch):
     assert failures == []
     messages = OutboxReader(workspace, "a").new()
     assert (steps(messages), messages[-1]) == ([1], {"result": {}})
+
+
+def test_a_store_that_fails_loses_no_message(workspace, monkeypatch):
+    send(workspace, 1)
+    send(workspace, 2)
+    reader = OutboxReader(workspace, "a")
+    read = workspace.read
+
+    def failing(name):
+        if name.endswith("-2"):
+            raise ConnectionError("the store is away")
+        return read(name)
+
+    monkeypatch.setattr(workspace, "read", failing)
+    assert steps(reader.new()) == [1]
+    assert reader.new() == []
+    monkeypatch.undo()
+    assert steps(reader.new()) == [2]
+
+
+def test_a_position_that_cannot_be_kept_is_kept_later(workspace, monkeypatch):
+    send(workspace, 1)
+    reader = OutboxReader(workspace, "a")
+    reader.new()
+    monkeypatch.setattr(workspace, "write", lambda name, content: (_ for _ in ()).throw(OSError("no space left")))
+    reader.keep()
+    monkeypatch.undo()
+    assert steps(OutboxReader(workspace, "a").new()) == [1]
+    reader.keep()
+    assert OutboxReader(workspace, "a").new() == []
