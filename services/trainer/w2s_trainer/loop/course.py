@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -58,12 +58,13 @@ class Curve:
     """What is scored while training.
 
     Attributes:
-        prefix: Put before the names of its figures, such as `eval_`.
+        figures: The criterion's measures that are told, and what they are called then, such as
+            `label_accuracy` and `heldout_agreement`.
         examples: What is scored.
         criterion: Whose measures are taken.
     """
 
-    prefix: str
+    figures: Mapping[str, str]
     examples: Examples
     criterion: Criterion
 
@@ -73,11 +74,13 @@ class Selection:
     """How the weights to keep are chosen.
 
     Attributes:
-        measure: The figure that is to be greatest, by its name in the curves.
-        patience: Evaluations in a row without a greater one that end training; 0 for none.
+        figure: The figure that is to be best, by its name in the curves.
+        lowest: The lowest is best, as of a loss.
+        patience: Evaluations in a row without a better one that end training; 0 for none.
     """
 
-    measure: str
+    figure: str
+    lowest: bool = False
     patience: int = 0
 
 

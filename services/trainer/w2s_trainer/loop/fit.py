@@ -216,7 +216,7 @@ class _Flow(TrainerCallback):
             found = score(
                 trainer.model_wrapped, curve.examples, curve.criterion, trainer.args.device, self._course.token_budget
             )
-            figures |= {f"{curve.prefix}{name}": value for name, value in found.items()}
+            figures |= {told: found[name] for name, told in curve.figures.items() if name in found}
         self._report("evaluate", state.global_step, state.max_steps, figures)
         if self._best is None:
             return

@@ -14,10 +14,10 @@ _FILE = "best.safetensors"
 
 
 class Best:
-    """The weights with the greatest figure so far, on the CPU.
+    """The weights with the best figure so far, on the CPU.
 
     Args:
-        selection: Which figure, and how long to wait for a greater one.
+        selection: Which figure, and how long to wait for a better one.
 
     Attributes:
         weights: Tensors by name; empty before the first evaluation.
@@ -32,8 +32,8 @@ class Best:
         self._since = 0
 
     def improves(self, figures: dict[str, float]) -> bool:
-        """Whether these are the greatest figures so far; the earliest of equal ones stays the best."""
-        figure = figures[self._selection.measure]
+        """Whether these are the best figures so far; of equal ones the earliest is."""
+        figure = figures[self._selection.figure] * (-1 if self._selection.lowest else 1)
         if figure > self._figure:
             self._figure, self._since = figure, 0
             return True

@@ -1076,16 +1076,16 @@ class RunSpec(_message.Message):
 
     @_builtins.property
     def filter(self) -> Global___ConfidenceFilter:
-        """Trains on confident labels only."""
+        """Trains on confident labels only; of a chain, its last model."""
 
     @_builtins.property
     def early_stopping(self) -> Global___EarlyStopping:
-        """Selects the weights to keep."""
+        """Selects the weights to keep; of a chain, those of its last model."""
 
     @_builtins.property
     def mixed_datasets(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.DatasetRef]:
         """Datasets of the same kind that are mixed in with their ground truth, whatever
-        `labels` says of the rest: implicit conflict.
+        `labels` says of the rest: implicit conflict; of a chain, for its last model.
         """
 
     def __init__(

@@ -1,0 +1,69 @@
+"""What the reference of DPO says of pairs, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from w2s_trainer.data import PreferenceExamples
+from w2s_trainer.loop.scoring import outputs_of
+
+
+class Reference:
+    """A model's log-probabilities of completions, before it is trained.
+
+    Args:
+        model: A completion scorer, on its device, as its base is.
+        digest: Of its weights.
+        folder: Where log-probabilities are kept; several processes may share it.
+        device: Where the model is.
+        budget: Padded tokens of a batch.
+        bfloat16: Computes in bfloat16 where that is safe, as training does.
+    """
+
+    def __init__(
+        self, model: nn.Module, digest: str, folder: Path, device: torch.device, budget: int, *, bfloat16: bool
+    ) -> None:
+        self._model = model
+        self._digest = digest
+        self._folder = folder
+        self._device = device
+        self._budget = budget
+        self._bfloat16 = bfloat16
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, examples: PreferenceExamples) -> Tensor:
+        """Summed log-probabilities of chosen and rejected completions, shape [N, 2], fp32, in nats."""
+        path = self._folder / f"{self._key(examples)}.npy"
+        try:
+            return torch.from_numpy(np.load(path, allow_pickle=False))
+        except (FileNotFoundError, ValueError, EOFError):
+            sums = self._compute(examples)
+        part = self._folder / f".{uuid.uuid4().hex}"
+        with part.open("wb") as stream:
+            np.save(stream, sums.numpy(), allow_pickle=False)
+        os.replace(part, path)
+        return sums
+
+    def _compute(self, examples: PreferenceExamples) -> Tensor:
+        sums = torch.empty(len(examples.ids), 2)
+        with torch.autocast(self._device.type, torch.bfloat16, self._bfloat16):
+            for rows, outputs, _ in outputs_of(self._model, examples, self._device, self._budget):
+                sums[rows] = outputs.float().cpu().view(2, -1).T
+        return sums
+
+    def _key(self, examples: PreferenceExamples) -> str:
+        """sha256 in hex over the reference and the very tokens that it reads, in their order."""
+        digest = hashlib.sha256(f"{self._digest}/{self._bfloat16}/{self._budget}".encode())
+        for pack in (examples.chosen, examples.rejected):
+            digest.update(pack.offsets.tobytes())
+            for name, column in sorted(pack.columns.items()):
+                digest.update(name.encode())
+                digest.update(column.tobytes())
+        return digest.hexdigest()
