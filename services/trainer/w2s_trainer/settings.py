@@ -20,6 +20,9 @@ class TrainerSettings(ModelSettings):
     launcher: Literal["local", "kubernetes"] = Field(
         "local", description="Where runs are executed: on this machine, or as Kubeflow TrainJobs"
     )
+    train_token_budget: int = Field(
+        0, ge=0, description="Padded tokens a batch of training; 0 for 16384 on a GPU and 1024 on a CPU"
+    )
     checkpoint_seconds: float = Field(300.0, ge=0, description="Seconds between checkpoints; 0 for one each step")
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept of a stage of a run")
     max_restarts: int = Field(
@@ -53,6 +56,7 @@ _PASSED_ON = (
     "artifact_root",
     "device",
     "token_budget",
+    "train_token_budget",
     "model_roots",
     "allow_hub",
     "log_level",

@@ -30,7 +30,7 @@ def leave_with_parent(owner: str) -> None:
 
 
 def leave_with_launch(workspace: Workspace, launch: str) -> None:
-    """Ends this process within seconds of a later launch of its run, or of the run's end."""
+    """Ends this process within seconds of a later launch of its run."""
 
     def over() -> bool:
         try:
@@ -39,7 +39,8 @@ def leave_with_launch(workspace: Workspace, launch: str) -> None:
             # Whatever a store raises: one that is away says nothing about the launch.
             log.warning("the run's order could not be read", extra={"reason": str(error)})
             return False
-        return order is None or order.launch != launch
+        # A run that is almost over may have cleared its workspace.
+        return order is not None and order.launch != launch
 
     _leave_once(over, _LAUNCH_S)
 

@@ -53,7 +53,7 @@ def test_an_error_ends_it_with_1_and_a_pod_that_comes_again_does_nothing(start, 
 def test_sigterm_ends_it_after_a_checkpoint_and_it_goes_on_later(start, workspace, order, reader):
     order("steps").give(workspace)
     process = start()
-    until(lambda: (workspace.read("step") or b"0") >= b"2")
+    until(lambda: int(workspace.read("step") or 0) >= 2)
     # Twice, as an impatient cluster does.
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
