@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TypeVar
 
@@ -95,6 +96,20 @@ def job_event(event: jobs.Event) -> pb.JobEvent:
         progress=_progress(event.progress),
         error=_error(event.error_code, event.error_message),
     )
+
+
+def job_states(values: Iterable[int], field: str = "states") -> tuple[jobs.State, ...]:
+    """Values of the proto enum as states.
+
+    Raises:
+        InvalidArgument: One is none of them.
+    """
+    names = pb.JobState.DESCRIPTOR.values_by_number
+    found = [names[value].name if value in names else str(value) for value in values]
+    known = [state.value for state in jobs.State]
+    if unknown := [name for name in found if name not in known]:
+        raise InvalidArgument(field, f"must be of {', '.join(known)}; got {unknown[0]}")
+    return tuple(map(jobs.State, found))
 
 
 def proportion(value: Proportion) -> pb.Proportion:

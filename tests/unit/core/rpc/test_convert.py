@@ -134,3 +134,15 @@ def test_a_share_of_nothing_has_no_value():
     zero = convert.proportion(Proportion(0.0, Interval(0.0, 0.2, 0.9), 20))
     assert zero.HasField("value")
     assert (zero.interval.high, zero.interval.level, zero.n) == (0.2, 0.9, 20)
+
+
+def test_states_are_those_of_the_message():
+    values = [pb.JOB_STATE_FAILED, pb.JOB_STATE_QUEUED]
+    assert convert.job_states(values) == (State.FAILED, State.QUEUED)
+    assert convert.job_states([]) == ()
+
+
+@pytest.mark.parametrize("value", [pb.JOB_STATE_UNSPECIFIED, 99, -1])
+def test_states_that_are_none_are_refused(value):
+    with pytest.raises(InvalidArgument, match=r"states: must be of JOB_STATE_QUEUED, .*; got "):
+        convert.job_states([pb.JOB_STATE_FAILED, value])
