@@ -26,9 +26,7 @@ _FIGURES = {
 # What losses are made of. Others are not exported: the series of a run are as many as there are names here.
 _COMPONENTS = ("bradley_terry", "conflict", "cross_entropy", "dpo", "nll", "odds_ratio", "sft", "simpo")
 _TOTAL = "total"
-_STEPPING = ("train", "generative")
-# A process loads once, and again for each model of a chain; any other time it is one that was started again.
-_BEFORE_LOADING = ("", "hop", "save")
+_STEPPING = ("hop", "generative", "train")
 
 
 class TrainerMetrics:
@@ -66,13 +64,16 @@ class TrainerMetrics:
         Yields:
             Takes up what the run reports, from any one thread.
         """
-        latest = ""
+        under_way = False
 
         def report(progress: Progress) -> None:
-            nonlocal latest
-            if progress.stage == "load" and latest not in _BEFORE_LOADING:
-                self._restarts.inc()
-            latest = progress.stage
+            nonlocal under_way
+            # Each model of a run is loaded once its stage begins, and again by processes that have to go on with it.
+            if progress.stage == "load":
+                self._restarts.inc(under_way)
+                under_way = True
+            elif progress.stage in _STEPPING[:-1] and progress.step == progress.total_steps:
+                under_way = False
             self._executed.report(run_id, progress)
 
         self._executed.begin(run_id)

@@ -106,16 +106,18 @@ def test_the_age_of_a_checkpoint_runs_on_between_checkpoints(metrics, series):
 @pytest.mark.parametrize(
     ("stages", "restarts"),
     [
-        (["load", "encode", "train", "checkpoint", "save"], 0),
-        (["load", "encode", "train", "load", "encode", "train", "save"], 1),
-        (["load", "load", "train", "checkpoint", "load", "train"], 2),
-        (["hop", "load", "train", "save", "hop", "load", "train", "save", "load", "train", "save"], 0),
+        ("load encode train/1 checkpoint/1 train/2 save", 0),
+        ("load encode train/1 load encode train/1 train/2 load save", 2),
+        ("load load train/2", 1),
+        ("load hop/1 hop/2 save load hop/2 checkpoint/2 load generative/2 load train/1", 0),
+        ("load hop/1 load hop/2 load generative/1 checkpoint/1 load generative/2 load train/1", 2),
     ],
 )
 def test_restarts_are_counted(metrics, registry, stages, restarts):
     with metrics.executed("a") as report:
-        for stage in stages:
-            report(Progress(stage))
+        for stage in stages.split():
+            name, _, step = stage.partition("/")
+            report(Progress(name, int(step or 0), 2 if step else 0))
     assert registry.get_sample_value("w2s_trainer_restarts_total") == restarts
 
 
