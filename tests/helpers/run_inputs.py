@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -38,15 +39,25 @@ class Inputs:
 
     def pairs(self, key: str, ids=IDS) -> ArtifactRef:
         rows = [
-            {"id": id_, "prompt": f"say {id_}", "completion_a": " yes", "completion_b": " no", "label": n % 2}
+            {"id": id_, "prompt": f"say {id_}", "first": " yes", "second": " no", "label": n % 2}
             for n, id_ in enumerate(ids)
         ]
         with self._write("datasets", key, PAIRS_SCHEMA, {"label_names": ["first", "second"]}) as draft:
             write_pairs(draft.path, rows)
         return draft.ref
 
-    def completions(self, key: str, ids=IDS, kind="datasets", teachers=(TEACHER,)) -> ArtifactRef:
-        rows = [{"id": id_, "prompt": f"say {id_}", "completion": f" {id_}"} for id_ in ids]
+    def completions(self, key: str, ids=IDS, kind="datasets", teachers=()) -> ArtifactRef:
+        """Completions, of the teachers in turn or of nobody."""
+        names = ("teacher", "teacher_revision", "teacher_digest")
+        rows = [
+            {
+                "id": id_,
+                "prompt": f"say {id_}",
+                "completion": f" {id_}",
+                **(dict(zip(names, teacher, strict=True)) if teacher else {}),
+            }
+            for id_, teacher in zip(ids, itertools.cycle(teachers or (None,)), strict=False)
+        ]
         with self._write(kind, key, COMPLETIONS_SCHEMA, {}) as draft:
             write_completions(draft.path, rows)
         return draft.ref

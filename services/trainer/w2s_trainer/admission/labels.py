@@ -33,17 +33,11 @@ def check_labels(store: ArtifactStore, spec: RunSpec, datasets: Datasets) -> Non
     labels = find(store, spec.labels, (schema,), FIELD, f"a dataset of {dataset.schema}")
     if not completions:
         _same_classes(labels, dataset)
-    table = labels.columns(_columns(labels, spec))
-    good = table.filter(pc.is_null(table["error"])) if "error" in table.column_names else table
+    table = labels.columns(["id", "teacher", "teacher_digest", *([] if completions else ["error", "confidence"])])
+    good = table if completions else table.filter(pc.is_null(table["error"]))
     if not spec.allow_mixed_teachers:
         _one_teacher(good)
     _cover(table, good, dataset, spec)
-
-
-def _columns(labels: Stored, spec: RunSpec) -> list[str]:
-    wanted = ["id", "error", "teacher", "teacher_digest", *(["confidence"] if _filters(spec) else [])]
-    there = set(labels.footer.schema.to_arrow_schema().names)
-    return [name for name in wanted if name in there]
 
 
 def _filters(spec: RunSpec) -> bool:
@@ -62,10 +56,11 @@ def _same_classes(labels: Stored, dataset: Stored) -> None:
 
 
 def _one_teacher(good: pa.Table) -> None:
-    names = [name for name in ("teacher", "teacher_digest") if name in good.column_names]
-    teachers = good.group_by(names).aggregate([]).to_pylist() if names else []
-    if len({teacher.get("teacher_digest") for teacher in teachers}) > 1:
-        listed = sorted(f"{teacher.get('teacher')} ({teacher.get('teacher_digest')})" for teacher in teachers)
+    # Completions that people wrote have no teacher.
+    taught = good.filter(pc.is_valid(good["teacher_digest"]))
+    teachers = taught.group_by(["teacher", "teacher_digest"]).aggregate([]).to_pylist()
+    if len({teacher["teacher_digest"] for teacher in teachers}) > 1:
+        listed = sorted(f"{teacher['teacher']} ({teacher['teacher_digest']})" for teacher in teachers)
         raise InvalidArgument(
             FIELD,
             f"are of {len(listed)} teachers: {', '.join(listed[:4])}{', ...' if len(listed) > 4 else ''}; "
@@ -85,7 +80,7 @@ def _cover(table: pa.Table, good: pa.Table, dataset: Stored, spec: RunSpec) -> N
             f"{len(missing)} of the {len(ids)} examples of the dataset have none{_why(table, missing)}; label them, "
             "or set skip_unlabeled",
         )
-    if spec.filter is not None and _filters(spec) and "confidence" in good.column_names:
+    if spec.filter is not None and _filters(spec):
         used = good.filter(pc.is_in(good["id"], value_set=ids.combine_chunks()))
         surest = pc.max(used["confidence"]).as_py()
         if surest < spec.filter.threshold:

@@ -151,11 +151,19 @@ def _fits(model: ModelSpec, base: Base, kind: Kind, path: str, *, generative: bo
     if model.layers is not None:
         _within(base.layers, model.layers, f"{path}.layers", "the body's layers")
     _within(base.layers, model.train_from_layer, f"{path}.train_from_layer", "the body's layers")
+    if kind is Kind.LANGUAGE_MODEL and base.config.get("tie_word_embeddings") is True:
+        _trains_something(model, base, path)
     if model.chat_template and base.chat_template is False:
         raise InvalidArgument(f"{path}.chat_template", "its tokenizer has no chat template")
     for module in model.lora.target_modules if model.lora is not None and base.shapes else ():
         if not any(f".{name}".endswith(f".{module}.weight") for name in base.shapes):
             raise InvalidArgument(f"{path}.lora.target_modules", f"the model has no module {module}")
+
+
+def _trains_something(model: ModelSpec, base: Base, path: str) -> None:
+    layers = base.layers if model.layers is None else model.layers
+    if model.lora is None and model.train_from_layer == layers:
+        raise InvalidArgument(f"{path}.train_from_layer", "leaves nothing of this language model to train")
 
 
 def _within(limit: int | None, value: int, path: str, what: str) -> None:

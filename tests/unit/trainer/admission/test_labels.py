@@ -114,5 +114,14 @@ def test_completions_stand_in_for_completions(inputs, admission, refuses, spec):
     refuses(spec("sft", causal, dataset=inputs.pairs("pairs"), labels=other), f"{LABELS}.uri", "needs w2s.labels/2")
 
 
+def test_completions_of_two_teachers_are_refused_unless_allowed(inputs, admission, refuses, spec):
+    causal, own = {"uri": inputs.model("lm", architectures=["LlamaForCausalLM"])}, inputs.completions("own-words")
+    both = inputs.completions("both", kind="labels", teachers=(TEACHER, OTHER))
+    refuses(spec("sft", causal, dataset=own, labels=both), LABELS, f"of 2 teachers: teachers/a ({TEACHER[2]}), teach")
+    admission().check_spec(spec("sft", causal, dataset=own, labels=both, allow_mixed_teachers=True))
+    one = inputs.completions("one", kind="labels", teachers=(TEACHER, None))
+    admission().check_spec(spec("sft", causal, dataset=own, labels=one))
+
+
 def test_what_is_no_labels_is_refused(inputs, refuses, spec):
     refuses(spec(labels=inputs.examples("other")), f"{LABELS}.uri", "holds w2s.examples/1")

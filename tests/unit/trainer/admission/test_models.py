@@ -41,6 +41,19 @@ def test_generative_tuning_needs_a_causal_model(inputs, refuses, spec):
     refuses(spec(generative_first={}), BASE, "must be a causal language model, and is BertModel")
 
 
+def test_a_language_model_that_is_frozen_whole_is_refused(inputs, admission, refuses, spec):
+    pairs = inputs.pairs("pairs")
+    tied, free = (
+        {"uri": inputs.model(f"lm-{tied}", architectures=["LlamaForCausalLM"], tie_word_embeddings=tied)}
+        for tied in (True, False)
+    )
+    for frozen in ({"train_from_layer": 2}, {"layers": 1, "train_from_layer": 1}, {"layers": 0}):
+        field = "run.spec.model.train_from_layer"
+        refuses(spec("dpo", {**tied, **frozen}, dataset=pairs), field, "leaves nothing of this language model to train")
+        admission().check_spec(spec("dpo", {**free, **frozen}, dataset=pairs))
+    admission().check_spec(spec("dpo", {**tied, "train_from_layer": 1}, dataset=pairs))
+
+
 def test_artifacts_give_the_body_that_they_have(inputs, admission, refuses, spec):
     pairs = inputs.pairs("pairs")
     lm = inputs.artifact_model("lm", LANGUAGE_MODEL_SCHEMA, architectures=["LlamaForCausalLM"])
