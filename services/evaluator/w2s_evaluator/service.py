@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from w2s.artifacts import ArtifactRef, ArtifactStore
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, MODEL_SCHEMA, PREDICTIONS_SCHEMA, expect_schema
+from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, EXAMPLES_SCHEMA, LABELS_SCHEMA, PREDICTIONS_SCHEMA, expect_schema
 from w2s.artifacts.tables import Dataset, parent, read_dataset, read_predictions, softmax, write_predictions
 from w2s.database import Database
 from w2s.errors import InvalidArgument
@@ -87,7 +87,7 @@ class Evaluator:
         """
         expect_schema(self._store, spec.dataset, EXAMPLES_SCHEMA, "evaluation.spec.dataset")
         if spec.model:
-            expect_schema(self._store, spec.model, MODEL_SCHEMA, "evaluation.spec.model")
+            expect_schema(self._store, spec.model, CLASSIFIER_SCHEMA, "evaluation.spec.model")
         if spec.labels:
             expect_schema(self._store, spec.labels, LABELS_SCHEMA, "evaluation.spec.labels")
 

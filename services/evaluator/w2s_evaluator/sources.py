@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.schemas import MODEL_SCHEMA, check_schema
+from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, check_schema
 from w2s.artifacts.tables import Dataset, align, parent, read_labels
 from w2s.client.labels import label_examples
 from w2s.errors import FailedPrecondition, InvalidArgument
@@ -45,7 +45,7 @@ class Sources:
             InvalidArgument: It is no classifier, or does not fit the dataset.
         """
         artifact = self._store.read(ref.uri, ref.digest, "evaluation.spec.model.uri")
-        check_schema(artifact.manifest, MODEL_SCHEMA, "evaluation.spec.model")
+        check_schema(artifact.manifest, CLASSIFIER_SCHEMA, "evaluation.spec.model")
         checkpoint = load(artifact.path)
         _same_classes(checkpoint.label_names, dataset, "evaluation.spec.model")
         if checkpoint.model.config.encoding == Encoding.PAIR and dataset.pairs is None:

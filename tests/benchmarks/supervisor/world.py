@@ -16,7 +16,7 @@ import grpc
 import torch
 
 from w2s.artifacts import ArtifactRef, ArtifactStore
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA, MODEL_SCHEMA
+from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, EXAMPLES_SCHEMA
 from w2s.artifacts.tables import write_examples
 from w2s.client import follow
 from w2s.common.v1 import common_pb2 as common
@@ -49,7 +49,7 @@ class World:
         torch.manual_seed(number)
         torch.nn.init.normal_(checkpoint.model.head.weight, std=0.2)
         config = {"label_names": LABELS}
-        with self.store.write("models", f"teacher-{number}", data_schema=MODEL_SCHEMA, config=config) as draft:
+        with self.store.write("models", f"teacher-{number}", data_schema=CLASSIFIER_SCHEMA, config=config) as draft:
             checkpoint.save(draft.path)
         assert draft.ref is not None
         return draft.ref

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.schemas import MODEL_SCHEMA, check_schema, expect_schema
+from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, check_schema, expect_schema
 from w2s.artifacts.uris import confine, is_plain, normalize_root
 from w2s.errors import DataLoss, InvalidArgument
 from w2s.models import hub
@@ -80,7 +80,7 @@ class ModelSources:
         uri, recorded = ref.uri, Parent(role="base", **ref.model_dump())
         if self.is_artifact(uri):
             artifact = self.store.read(uri, ref.digest, f"{field}.uri")
-            check_schema(artifact.manifest, MODEL_SCHEMA, field)
+            check_schema(artifact.manifest, CLASSIFIER_SCHEMA, field)
             return Weights(
                 str(artifact.path), Parent(role="base", uri=uri, digest=artifact.ref.digest), is_artifact=True
             )
@@ -103,7 +103,7 @@ class ModelSources:
         """
         uri = ref.uri
         if self.is_artifact(uri):
-            manifest = expect_schema(self.store, ArtifactRef(uri=uri, digest=ref.digest), MODEL_SCHEMA, field)
+            manifest = expect_schema(self.store, ArtifactRef(uri=uri, digest=ref.digest), CLASSIFIER_SCHEMA, field)
             return Pinned(uri, manifest.key, manifest.digest)
         _refuse_digest(ref, field)
         if uri.startswith("hf://"):

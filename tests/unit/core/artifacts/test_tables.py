@@ -4,19 +4,31 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, PREDICTIONS_SCHEMA, expect_schema
+from w2s.artifacts.schemas import (
+    COMPLETIONS_SCHEMA,
+    EXAMPLES_SCHEMA,
+    LABELS_SCHEMA,
+    PAIRS_SCHEMA,
+    PREDICTIONS_SCHEMA,
+    expect_schema,
+)
 from w2s.artifacts.tables import (
     LabelRow,
     align,
+    align_known,
     iterate_examples,
     labels_table,
     parent,
+    read_completions,
     read_dataset,
     read_labels,
+    read_pairs,
     read_predictions,
     softmax,
+    write_completions,
     write_examples,
     write_labels,
+    write_pairs,
     write_predictions,
 )
 from w2s.errors import InvalidArgument
@@ -35,6 +47,34 @@ def make_dataset(store):
         with store.write("datasets", "data", data_schema=EXAMPLES_SCHEMA, config=config) as draft:
             write_examples(draft.path, rows)
         return read_dataset(store, draft.ref)
+
+    return make
+
+
+@pytest.fixture
+def make_pairs(store):
+    def make(labels=(1, 0, 1)):
+        rows = [
+            {"id": f"p{i}", "prompt": f"ask {i}", "first": f"one {i}", "second": f"two {i}", "label": label}
+            for i, label in enumerate(labels)
+        ]
+        with store.write("datasets", "pairs", data_schema=PAIRS_SCHEMA, config={}) as draft:
+            write_pairs(draft.path, rows)
+        return read_pairs(store, draft.ref)
+
+    return make
+
+
+@pytest.fixture
+def make_completions(store):
+    def make(*teachers):
+        rows = [
+            {"id": f"c{i}", "prompt": f"ask {i}", "completion": f"answer {i}", **teacher}
+            for i, teacher in enumerate(teachers)
+        ]
+        with store.write("datasets", "completions", data_schema=COMPLETIONS_SCHEMA, config={}) as draft:
+            write_completions(draft.path, rows)
+        return read_completions(store, draft.ref)
 
     return make
 
@@ -66,6 +106,28 @@ def test_examples_come_back_as_they_were(make_dataset):
 
 def test_a_single_text_task_has_no_pairs(make_dataset):
     assert make_dataset(pairs=(None, None, None)).pairs is None
+
+
+def test_pairs_come_back_as_they_were(make_pairs):
+    pairs = make_pairs()
+    assert (pairs.ids, pairs.prompts) == (["p0", "p1", "p2"], ["ask 0", "ask 1", "ask 2"])
+    assert (pairs.firsts[1], pairs.seconds[2]) == ("one 1", "two 2")
+    assert (pairs.labels.dtype, pairs.labels.tolist()) == (np.int32, [1, 0, 1])
+    assert (pairs.label_names, len(pairs)) == (["first", "second"], 3)
+
+
+def test_completions_of_people_have_no_teacher(make_completions):
+    completions = make_completions({}, {})
+    assert (completions.ids, completions.prompts) == (["c0", "c1"], ["ask 0", "ask 1"])
+    assert (completions.completions, completions.teachers, len(completions)) == (["answer 0", "answer 1"], [], 2)
+
+
+def test_completions_name_each_of_their_teachers_once_and_in_order(make_completions):
+    def by(name, digest):
+        return {"teacher": name, "teacher_revision": "r1", "teacher_digest": digest}
+
+    completions = make_completions(by("b", "x"), by("a", "y"), {}, by("b", "x"), by("a", "x"))
+    assert completions.teachers == [("a", "r1", "x"), ("a", "r1", "y"), ("b", "r1", "x")]
 
 
 def test_labels_name_their_teacher_in_every_row(make_labels):
@@ -122,7 +184,32 @@ def test_align_refuses_labels_of_another_dataset(make_dataset, make_labels, ids,
         align(make_labels(ids, [row] * len(ids)), make_dataset())
 
 
-@pytest.mark.parametrize("read", [read_labels, read_predictions])
+def test_align_puts_labels_into_the_order_of_pairs(make_pairs, make_labels):
+    labels = make_labels(["p1", "p0", "p2"], [[0.25, 0.75], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(align(labels, make_pairs()), [[1, 0], [0.25, 0.75], [0, 1]])
+
+
+def test_align_known_leaves_out_what_has_no_label(make_pairs, make_labels):
+    labels = make_labels(["p2", "extra", "p0"], [[0.25, 0.75], [0.5, 0.5], [1, 0]], failed={"p1": "too long"})
+    rows, probabilities = align_known(labels, make_pairs())
+    assert (rows.dtype, rows.tolist(), probabilities.dtype) == (np.int64, [0, 2], np.float32)
+    np.testing.assert_array_equal(probabilities, [[1, 0], [0.25, 0.75]])
+
+
+@pytest.mark.parametrize(
+    ("ids", "row", "problem"),
+    [
+        (["e0"], [0, 1, 0], "has 3 classes, the dataset 2"),
+        (["e0"], [0, 1], r"none of the dataset's 3 examples has one, such as p0 \(too long\)"),
+        ([], [], "none of the dataset's 3 examples has one"),
+    ],
+)
+def test_align_known_refuses_labels_of_another_dataset(make_pairs, make_labels, ids, row, problem):
+    with pytest.raises(InvalidArgument, match=f"made: {problem}"):
+        align_known(make_labels(ids, [row] * len(ids), failed={"p0": "too long"}), make_pairs(), "made")
+
+
+@pytest.mark.parametrize("read", [read_labels, read_predictions, read_pairs, read_completions])
 def test_an_artifact_of_another_schema_is_refused(store, make_dataset, read):
     ref = make_dataset().ref
     with pytest.raises(InvalidArgument, match=r"source\.uri: holds w2s\.examples/1"):
@@ -136,10 +223,18 @@ def test_expect_schema_gives_the_manifest_of_the_right_one_only(store, make_data
         expect_schema(store, dataset.ref, LABELS_SCHEMA, "labels")
 
 
-def test_a_parent_is_recorded_by_address_and_digest(make_dataset):
-    dataset = make_dataset()
-    found = parent("dataset", dataset)
-    assert (found.role, found.uri, found.digest) == ("dataset", dataset.ref.uri, dataset.ref.digest)
+def test_expect_schema_takes_any_of_several(store, make_pairs, make_completions):
+    asked = (EXAMPLES_SCHEMA, PAIRS_SCHEMA)
+    pairs, completions = make_pairs(), make_completions({})
+    assert expect_schema(store, pairs.ref, asked, "dataset") == pairs.manifest
+    with pytest.raises(InvalidArgument, match=r"holds w2s\.completions/1, not w2s\.examples/1 or w2s\.pairs/1"):
+        expect_schema(store, completions.ref, asked, "dataset")
+
+
+def test_a_parent_is_recorded_by_address_and_digest(make_dataset, make_pairs, make_completions):
+    for dataset in (make_dataset(), make_pairs(), make_completions({})):
+        found = parent("dataset", dataset)
+        assert (found.role, found.uri, found.digest) == ("dataset", dataset.ref.uri, dataset.ref.digest)
 
 
 def test_softmax_of_large_logits_is_finite():

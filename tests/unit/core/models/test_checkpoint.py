@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from w2s.artifacts.manifest import hash_folder
-from w2s.artifacts.schemas import MODEL_SCHEMA
+from w2s.artifacts.schemas import CLASSIFIER_SCHEMA
 from w2s.errors import InvalidArgument
 from w2s.models.checkpoint import body_fingerprint, load
 from w2s.models.predict import Predictor
@@ -88,7 +88,7 @@ def test_a_gguf_body_is_dequantized_cut_and_comes_back(build_model, tmp_path):
 
 def test_an_artifact_is_a_base_whose_body_goes_on_under_a_fresh_head(build_model, sources):
     first = build_model(layers=2)
-    with sources.store.write("models", "base", data_schema=MODEL_SCHEMA, config={}) as draft:
+    with sources.store.write("models", "base", data_schema=CLASSIFIER_SCHEMA, config={}) as draft:
         first.save(draft.path)
     second = build_model(uri=draft.ref.uri, layers=1, label_names=["a", "b", "c"])
     for name, tensor in second.model.body.state_dict().items():

@@ -13,7 +13,7 @@ import pytest
 from helpers.tiny_hub import TinyHub
 from helpers.tiny_models import byte_tokenizer, headed
 
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA, MODEL_SCHEMA
+from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, EXAMPLES_SCHEMA
 from w2s.errors import DataLoss, FailedPrecondition, InvalidArgument
 from w2s.models.sources import ModelSources, Pinned
 from w2s.models.spec import BaseRef
@@ -187,7 +187,7 @@ def sources(store, tmp_path):
 
 @pytest.fixture
 def artifact(store, copy):
-    def make(key="run-1", schema=MODEL_SCHEMA):
+    def make(key="run-1", schema=CLASSIFIER_SCHEMA):
         with store.write("models", key, data_schema=schema, config={}) as draft:
             shutil.copytree(copy, draft.path, dirs_exist_ok=True)
         return draft.ref

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from w2s.artifacts import Parent
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA, MODEL_SCHEMA
+from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, EXAMPLES_SCHEMA
 from w2s.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
 from w2s.models.sources import ModelSources, Weights
 from w2s.models.spec import BaseRef
@@ -28,7 +28,7 @@ def sources(store, root):
 
 @pytest.fixture
 def model(store):
-    with store.write("models", "run-1", data_schema=MODEL_SCHEMA, config={}) as draft:
+    with store.write("models", "run-1", data_schema=CLASSIFIER_SCHEMA, config={}) as draft:
         (draft.path / "config.json").write_text("{}")
     return draft.ref
 

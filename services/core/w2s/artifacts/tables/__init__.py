@@ -1,0 +1,43 @@
+"""The Parquet tables of the store: examples, pairs, completions, labels and predictions."""
+
+from w2s.artifacts.tables.completions import CompletionDataset, read_completions, write_completions
+from w2s.artifacts.tables.examples import Dataset, iterate_examples, read_dataset, write_examples
+from w2s.artifacts.tables.labels import (
+    LABELS_TABLE,
+    LabelRow,
+    Labels,
+    align,
+    align_known,
+    labels_table,
+    read_labels,
+    write_labels,
+)
+from w2s.artifacts.tables.lineage import parent
+from w2s.artifacts.tables.pairs import PairDataset, read_pairs, write_pairs
+from w2s.artifacts.tables.predictions import Predictions, read_predictions, softmax, write_predictions
+
+__all__ = [
+    "LABELS_TABLE",
+    "CompletionDataset",
+    "Dataset",
+    "LabelRow",
+    "Labels",
+    "PairDataset",
+    "Predictions",
+    "align",
+    "align_known",
+    "iterate_examples",
+    "labels_table",
+    "parent",
+    "read_completions",
+    "read_dataset",
+    "read_labels",
+    "read_pairs",
+    "read_predictions",
+    "softmax",
+    "write_completions",
+    "write_examples",
+    "write_labels",
+    "write_pairs",
+    "write_predictions",
+]

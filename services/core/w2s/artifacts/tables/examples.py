@@ -1,0 +1,88 @@
+"""Examples to classify, with ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from w2s.artifacts.manifest import ArtifactRef, Manifest
+from w2s.artifacts.schemas import EXAMPLES_SCHEMA
+from w2s.artifacts.store import Artifact, ArtifactStore
+from w2s.artifacts.tables.reading import read_verified
+
+_EXAMPLES = pa.schema([("id", pa.string()), ("text", pa.string()), ("text_pair", pa.string()), ("label", pa.int32())])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples with ground truth.
+
+    Attributes:
+        ref: Where it was read from.
+        ids: Distinct example ids, length N.
+        texts: First texts, length N.
+        pairs: Second texts, length N; None for a single-text task.
+        labels: True classes, shape [N], int32, in [0, C).
+        label_names: The C classes.
+        manifest: What made it.
+    """
+
+    ref: ArtifactRef
+    ids: list[str]
+    texts: list[str]
+    pairs: list[str] | None
+    labels: NDArray[np.int32]
+    label_names: list[str]
+    manifest: Manifest
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def write_examples(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes example rows (id, text, text_pair or None, label) into an artifact's folder."""
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=_EXAMPLES), path / "examples.parquet")
+
+
+def read_dataset(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset") -> Dataset:
+    """Reads and verifies a dataset.
+
+    Raises:
+        InvalidArgument: The artifact is no dataset.
+        NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
+    """
+    artifact = read_verified(store, ref, EXAMPLES_SCHEMA, field)
+    table = pq.read_table(artifact.path / "examples.parquet", schema=_EXAMPLES)
+    pairs = table["text_pair"]
+    return Dataset(
+        ref=artifact.ref,
+        ids=table["id"].to_pylist(),
+        texts=table["text"].to_pylist(),
+        pairs=None if pairs.null_count == len(pairs) else pairs.to_pylist(),
+        labels=table["label"].to_numpy(),
+        label_names=list(artifact.manifest.config["label_names"]),
+        manifest=artifact.manifest,
+    )
+
+
+def iterate_examples(artifact: Artifact, rows: int) -> Iterator[list[tuple[str, str, str]]]:
+    """The examples of a dataset that was read, without holding them all.
+
+    Args:
+        artifact: The dataset.
+        rows: Examples a list at most, >= 1; how they are cut depends on the file and this alone.
+
+    Yields:
+        Lists of (id, text, text_pair), text_pair empty for a single text.
+    """
+    with pq.ParquetFile(artifact.path / "examples.parquet") as file:
+        for batch in file.iter_batches(rows, columns=["id", "text", "text_pair"]):
+            ids, texts, pairs = (batch.column(index).to_pylist() for index in range(3))
+            yield [(id_, text, pair or "") for id_, text, pair in zip(ids, texts, pairs, strict=True)]
