@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from w2s.errors import InvalidArgument
+from w2s.migrations import JOBS, History
 
 T = TypeVar("T")
 
@@ -30,20 +31,23 @@ class Base(DeclarativeBase):
 class Database:
     """A database whose work runs in one thread, off the event loop and in order.
 
-    Several processes may use one database at once, a SQLite file too.
+    Several processes may use one database at once, a SQLite file too. Its tables are brought
+    to what this release needs when it is opened.
 
     Args:
         url: A SQLAlchemy URL, such as `sqlite:///state.db` or `postgresql+psycopg://...`.
+        histories: Those of the tables that are used besides the jobs'.
 
     Raises:
-        InvalidArgument: The URL is malformed, or the database cannot be opened.
+        InvalidArgument: The URL is malformed, the database cannot be opened, or it is of a
+            newer release or of none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *histories: History) -> None:
         try:
             self._engine = _engine(url)
             with self._engine.begin() as connection:
-                _create_tables(connection)
+                _make_tables(connection, (JOBS, *histories))
         except (SQLAlchemyError, ImportError) as error:
             raise InvalidArgument("database_url", f"cannot be opened: {str(error).splitlines()[0]}") from error
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
@@ -109,8 +113,9 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         time.sleep(0.01)
 
 
-def _create_tables(connection: Connection) -> None:
+def _make_tables(connection: Connection, histories: Iterable[History]) -> None:
     # Processes that start at once take turns; a SQLite transaction has the write lock already.
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_TABLES_LOCK)))
-    Base.metadata.create_all(connection)
+    for history in histories:
+        history.upgrade(connection)

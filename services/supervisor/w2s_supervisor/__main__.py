@@ -15,6 +15,7 @@ from w2s.rpc.server import Listener, serve
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s_supervisor.limits import Limits
 from w2s_supervisor.metrics import SupervisorMetrics
+from w2s_supervisor.migrations import TEACHERS
 from w2s_supervisor.queries import Queries
 from w2s_supervisor.service import Supervisor
 from w2s_supervisor.servicer import SupervisorServicer
@@ -29,7 +30,7 @@ class SupervisorApp:
     def __init__(self, settings: SupervisorSettings, registry: CollectorRegistry) -> None:
         configure_runtime(settings.threads)
         self._settings = settings
-        self._database = Database(settings.database_url)
+        self._database = Database(settings.database_url, TEACHERS)
         store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
         self._supervisor = Supervisor(self._database, store, settings, SupervisorMetrics(registry))
         self._limits = Limits(settings.max_examples, settings.max_characters)

@@ -10,6 +10,7 @@ import pytest
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s_supervisor.backends.protocol import Ability, Backend, Identity, Labelled
+from w2s_supervisor.migrations import TEACHERS
 from w2s_supervisor.pool import Prepared, TeacherPool
 from w2s_supervisor.spec import TeacherSpec
 from w2s_supervisor.teachers import TeacherRegistry
@@ -82,7 +83,7 @@ class Rules:
 
 @pytest.fixture
 def database(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/state.db")
+    database = Database(f"sqlite:///{tmp_path}/state.db", TEACHERS)
     yield database
     database.close()
 
