@@ -6,9 +6,9 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from w2s import provenance
 from w2s.artifacts.uris import is_plain
@@ -53,6 +53,18 @@ class File(BaseModel):
     size: int
 
 
+def _stay_inside(files: dict[str, File]) -> dict[str, File]:
+    # A copy of a remote folder is written under these names.
+    for name in files:
+        if not is_plain(name):
+            raise ValueError(f"{name!r} is not in plain names")
+    return files
+
+
+Files = Annotated[dict[str, File], AfterValidator(_stay_inside)]
+"""Files by their relative path, in plain names."""
+
+
 class Manifest(BaseModel):
     """The `manifest.json` of an artifact, written last: without it there is no artifact.
 
@@ -74,7 +86,7 @@ class Manifest(BaseModel):
     kind: Kind
     key: str
     digest: str
-    files: dict[str, File]
+    files: Files
     data_schema: str
     config: dict[str, Any] = {}
     seed: int | None = None
@@ -82,15 +94,6 @@ class Manifest(BaseModel):
     code_version: str = Field(default_factory=provenance.code_version)
     environment: dict[str, str] = Field(default_factory=lambda: dict(provenance.environment()))
     create_time: datetime = Field(default_factory=lambda: datetime.now(UTC))
-
-    @field_validator("files")
-    @classmethod
-    def _stay_inside(cls, files: dict[str, File]) -> dict[str, File]:
-        # A copy of a remote artifact is written under these names.
-        for name in files:
-            if not is_plain(name):
-                raise ValueError(f"{name!r} is not in plain names")
-        return files
 
 
 def hash_file(path: Path) -> File:

@@ -15,6 +15,7 @@ import fsspec
 from pydantic import ValidationError
 
 from w2s.artifacts import uris
+from w2s.artifacts.copies import fetch
 from w2s.artifacts.manifest import ArtifactRef, Kind, Manifest, Parent, content_digest, hash_folder
 from w2s.artifacts.workspace import Workspace
 from w2s.errors import DataLoss, FailedPrecondition, NotFound
@@ -79,7 +80,7 @@ class ArtifactStore:
     def workspace(self, kind: Kind, key: str) -> Workspace:
         """Where the job that will write an artifact keeps what it has done so far."""
         below = self.uri(kind, key).removeprefix(self.root + "/")
-        return Workspace(self._fs, f"{self._base}/.work/{below}", self._local)
+        return Workspace(self._fs, f"{self._base}/.work/{below}", None if self._local else self._copies())
 
     def manifest(self, uri: str, digest: str = "", field: str = "uri") -> Manifest:
         """Reads an artifact's manifest, without reading its files.
@@ -179,21 +180,13 @@ class ArtifactStore:
             self._fs.put_file(str(path), f"{target}/{path.relative_to(staging).as_posix()}")
         self._fs.pipe_file(f"{target}/{_MANIFEST}", (staging / _MANIFEST).read_bytes())
 
-    def _download(self, below: str, manifest: Manifest) -> Path:
+    def _copies(self) -> Path:
         if self._cache is None:
             self._cache = Path(tempfile.mkdtemp(prefix="w2s-artifacts-"))
-        folder = self._cache / manifest.digest.removeprefix("sha256:")
-        if folder.exists():
-            return folder
-        staging = self._cache / f".{uuid.uuid4().hex}"
-        for name in manifest.files:
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            # What is missing shows when the copy is verified.
-            with contextlib.suppress(FileNotFoundError):
-                self._fs.get_file(f"{self._base}/{below}/{name}", str(staging / name))
-        try:
-            staging.rename(folder)
-        except OSError:
-            # Another reader was first.
-            shutil.rmtree(staging, ignore_errors=True)
+        return self._cache
+
+    def _download(self, below: str, manifest: Manifest) -> Path:
+        folder = self._copies() / manifest.digest.removeprefix("sha256:")
+        if not folder.exists():
+            fetch(self._fs, f"{self._base}/{below}", manifest.files, folder)
         return folder
