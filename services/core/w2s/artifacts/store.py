@@ -14,7 +14,7 @@ from typing import Any
 import fsspec
 from pydantic import ValidationError
 
-from w2s.artifacts import uris
+from w2s.artifacts import durable, uris
 from w2s.artifacts.copies import fetch
 from w2s.artifacts.manifest import ArtifactRef, Kind, Manifest, Parent, content_digest, hash_folder
 from w2s.artifacts.workspace import Workspace
@@ -117,10 +117,11 @@ class ArtifactStore:
         manifest = self.manifest(uri, digest, field)
         below = uris.confine(uri, self.root, field)
         folder = Path(self._base) / below if self._local else self._download(below, manifest)
-        found = {name: file for name, file in hash_folder(folder).items() if name != _MANIFEST}
-        if found != manifest.files or content_digest(found) != manifest.digest:
+        if not _holds(folder, manifest):
             if not self._local:
                 shutil.rmtree(folder)
+            # It may have been deleted while it was read.
+            self.manifest(uri, manifest.digest, field)
             raise DataLoss(f"the files of {uri} do not match its manifest")
         return Artifact(ArtifactRef(uri=uri, digest=manifest.digest), manifest, folder)
 
@@ -137,11 +138,12 @@ class ArtifactStore:
     ) -> Iterator[Draft]:
         """Writes an artifact: fill `draft.path`, and it is committed when the block ends.
 
-        Readers see all of it or nothing. A block that raises leaves nothing. If the artifact
+        Readers see all of it or nothing, and it survives a crash of the machine once it is
+        committed to a local folder. A block that raises leaves nothing. If the artifact
         exists already, the one that exists stays and `draft.ref` names it.
         """
         uri = self.uri(kind, key)
-        staging = Path(self._base, ".staging", uuid.uuid4().hex) if self._local else Path(tempfile.mkdtemp())
+        staging = self._staging() if self._local else Path(tempfile.mkdtemp())
         staging.mkdir(parents=True, exist_ok=True)
         draft = Draft(staging)
         try:
@@ -163,12 +165,37 @@ class ArtifactStore:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
+    def delete(self, kind: Kind, key: str) -> None:
+        """Deletes an artifact: readers see all of it or nothing.
+
+        Raises:
+            InvalidArgument: The key is none.
+            NotFound: There is no complete artifact.
+        """
+        uri = self.uri(kind, key)
+        target = f"{self._base}/{uris.confine(uri, self.root, 'key')}"
+        there = self._fs.exists(f"{target}/{_MANIFEST}")
+        if there and self._local:
+            aside = self._staging()
+            durable.make_folder(aside.parent)
+            there = durable.discard(Path(target), aside)
+        elif there:
+            for path in (f"{target}/{_MANIFEST}", target):
+                with contextlib.suppress(FileNotFoundError):
+                    self._fs.rm(path, recursive=True)
+        if not there:
+            raise NotFound(f"there is no artifact at {uri}")
+
+    def _staging(self) -> Path:
+        return Path(self._base, ".staging", uuid.uuid4().hex)
+
     def _commit(self, staging: Path, below: str) -> None:
         target = f"{self._base}/{below}"
         if self._local:
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            durable.sync_tree(staging)
+            durable.make_folder(Path(target).parent)
             try:
-                staging.rename(target)
+                durable.move(staging, Path(target))
             except OSError:
                 # A folder that is there already cannot be replaced: the first commit stands.
                 if not Path(target, _MANIFEST).exists():
@@ -190,3 +217,11 @@ class ArtifactStore:
         if not folder.exists():
             fetch(self._fs, f"{self._base}/{below}", manifest.files, folder)
         return folder
+
+
+def _holds(folder: Path, manifest: Manifest) -> bool:
+    try:
+        found = {name: file for name, file in hash_folder(folder).items() if name != _MANIFEST}
+    except FileNotFoundError:
+        return False
+    return found == manifest.files and content_digest(found) == manifest.digest

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import json
+import os
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -81,6 +84,79 @@ def test_nobody_sees_a_draft_before_its_block_ends(any_store):
         (draft.path / "text").write_text("abc")
         assert any_store.find("datasets", "one") is None
     assert any_store.find("datasets", "one") == draft.ref
+
+
+def test_a_deleted_artifact_is_gone_and_its_key_is_free(any_store):
+    first, other = put(any_store, "one", text="first"), put(any_store, "two")
+    any_store.delete("datasets", "one")
+    assert any_store.find("datasets", "one") is None
+    with pytest.raises(NotFound):
+        any_store.read(first.uri)
+    assert any_store.read(other.uri).ref == other
+    second = put(any_store, "one", text="second")
+    assert (any_store.read(second.uri).path / "text").read_text() == "second"
+
+
+def test_a_deleted_artifact_leaves_no_file(any_store):
+    put(any_store, "one", text="abc", more="def")
+    any_store.delete("datasets", "one")
+    fs, base = fsspec.core.url_to_fs(any_store.root)
+    assert fs.find(base) == []
+
+
+def test_there_is_nothing_to_delete_without_a_manifest(any_store):
+    with pytest.raises(NotFound, match="no artifact"):
+        any_store.delete("datasets", "one")
+    put_file(f"{any_store.uri('datasets', 'one')}/text", b"abc")
+    with pytest.raises(NotFound, match="no artifact"):
+        any_store.delete("datasets", "one")
+
+
+def test_a_damaged_artifact_can_be_deleted(any_store):
+    ref = put(any_store, "one")
+    put_file(f"{ref.uri}/manifest.json", b"{")
+    any_store.delete("datasets", "one")
+    assert any_store.find("datasets", "one") is None
+
+
+def test_only_a_key_can_be_deleted(store):
+    with pytest.raises(InvalidArgument):
+        store.delete("datasets", "../datasets")
+
+
+@pytest.mark.parametrize("moment", ["before the first file", "at a file"])
+def test_an_artifact_that_is_deleted_while_it_is_read_is_not_found(store, monkeypatch, moment):
+    ref = put(store, "one", text="abc", more="def")
+    name = (
+        "w2s.artifacts.store.hash_folder" if moment == "before the first file" else "w2s.artifacts.manifest.hash_file"
+    )
+    module, _, function = name.rpartition(".")
+    hashed = getattr(importlib.import_module(module), function)
+
+    def delete_first(path):
+        if store.find("datasets", "one"):
+            store.delete("datasets", "one")
+        return hashed(path)
+
+    monkeypatch.setattr(name, delete_first)
+    with pytest.raises(NotFound):
+        store.read(ref.uri)
+
+
+def test_all_of_an_artifact_is_on_the_disk_before_it_can_be_read(store, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def note(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append((path.name, store.find("datasets", "one") is not None))
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", note)
+    with store.write("datasets", "one", data_schema="test/1", config={}) as draft:
+        (draft.path / "deep").mkdir()
+        (draft.path / "deep" / "text").write_text("abc")
+    assert {name for name, there in synced if not there} >= {"text", "deep", draft.path.name, "manifest.json"}
+    assert [name for name, there in synced if there] == ["datasets"]
 
 
 def test_files_without_a_manifest_are_no_artifact(any_store):

@@ -195,3 +195,26 @@ def test_a_full_disk_leaves_no_part_of_a_folder(workspace, make_folder, behind, 
     assert sorted(fs.find(base)) == names
     assert workspace.names() == (["step-1"] if before else [])
     assert workspace.folder("step-2") is None
+
+
+@pytest.mark.parametrize("what", ["folder", "blob"])
+def test_all_that_is_kept_is_on_the_disk_before_it_has_its_name(tmp_path, make_folder, monkeypatch, what):
+    workspace = ArtifactStore(str(tmp_path / "root")).workspace("models", "run")
+    made, synced, fsync = make_folder(), [], os.fsync
+
+    def note(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append((path.name, "step" in workspace.names()))
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", note)
+    if what == "folder":
+        workspace.publish("step", made)
+        assert {name for name, there in synced if not there} >= {"weights", "deep", "state", "digests.json"}
+    else:
+        workspace.write("step", b"abc")
+    before = [name for name, there in synced if not there]
+    # The folders above are new: each of their own folders knows them before what is in them is kept.
+    assert {"models", ".work", "root", tmp_path.name} <= set(before)
+    assert any(name.startswith(".") and len(name) == 33 for name in before)
+    assert [name for name, there in synced if there] == ["run"]
