@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -112,9 +112,22 @@ class JobManager:
         """The job of that id; NotFound when there is none."""
         return await self._store.get(id_)
 
-    async def page(self, size: int, token: str) -> tuple[list[Job], str]:
-        """A page of jobs, newest first, and the token of the next page."""
-        return await self._store.page(size, token)
+    async def page(self, size: int, token: str, states: Collection[State] = ()) -> tuple[list[Job], str]:
+        """A page of jobs, newest first, and the token of the next page; as `JobStore.page`."""
+        return await self._store.page(size, token, states)
+
+    async def counts(self) -> dict[State, int]:
+        """How many jobs are in each state, those of other servers included."""
+        return await self._store.counts()
+
+    async def delete(self, id_: str) -> None:
+        """Forgets a job that has ended, and its events; who still watches it finds it gone.
+
+        Raises:
+            NotFound, FailedPrecondition: As `JobStore.delete`.
+        """
+        await self._store.delete(id_)
+        self._changed.ring()
 
     async def cancel(self, id_: str) -> Job:
         """Cancels a job that has not ended, and returns it once it has."""
@@ -140,6 +153,9 @@ class JobManager:
         Args:
             id_: The job.
             after: Yields only events with a greater sequence.
+
+        Raises:
+            NotFound: There is no such job, or not any more.
         """
         while True:
             # Taken before the read: what happens after it sets this very event.

@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from w2s.database import Base, Database, now
-from w2s.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
+from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.jobs.owner import is_dead
 from w2s.paging import decode_token, encode_token, page_size
@@ -142,8 +142,13 @@ class JobStore:
         query = select(_JobRow).where(_JobRow.kind == self.kind, _JobRow.state.in_(going)).order_by(_JobRow.number)
         return await self._database.run(lambda session: [_job(row) for row in session.scalars(query)])
 
-    async def page(self, size: int, token: str) -> tuple[list[Job], str]:
+    async def page(self, size: int, token: str, states: Collection[State] = ()) -> tuple[list[Job], str]:
         """A page of jobs, newest first, and the token of the next page.
+
+        Args:
+            size: Jobs at most, as `page_size`.
+            token: Of the page; empty for the first.
+            states: Only jobs in one of them; all when there is none.
 
         Raises:
             InvalidArgument: The size is negative or the token is not one of ours.
@@ -156,11 +161,42 @@ class JobStore:
             query = select(_JobRow).where(_JobRow.kind == self.kind).order_by(_JobRow.number.desc())
             if key:
                 query = query.where(_JobRow.number < int(key))
+            if states:
+                query = query.where(_JobRow.state.in_(states))
             rows: Sequence[_JobRow] = session.scalars(query.limit(size + 1)).all()
             more = len(rows) > size
             return [_job(row) for row in rows[:size]], encode_token(str(rows[size - 1].number)) if more else ""
 
         return await self._database.run(work)
+
+    async def counts(self) -> dict[State, int]:
+        """How many jobs are in each state."""
+        query = select(_JobRow.state, func.count()).where(_JobRow.kind == self.kind).group_by(_JobRow.state)
+
+        def work(session: Session) -> dict[State, int]:
+            counts = dict.fromkeys(State, 0)
+            for state, number in session.execute(query):
+                counts[State(state)] = number
+            return counts
+
+        return await self._database.run(work)
+
+    async def delete(self, id_: str) -> None:
+        """Forgets a job that has ended, and its events.
+
+        Raises:
+            NotFound: There is none of that id.
+            FailedPrecondition: It has not ended.
+        """
+
+        def work(session: Session) -> None:
+            row = self._row(session, id_, lock=True)
+            if not State(row.state).ended:
+                raise FailedPrecondition(f"{self.kind}/{id_} has not ended; cancel it first")
+            # The events go with it: their foreign key cascades.
+            session.delete(row)
+
+        await self._database.run(work)
 
     async def claim(self, owner: str, lease_s: float, busy: Collection[str] = ()) -> Job | None:
         """Starts an attempt of the oldest job that is queued, or whose owner has died or lost its lease.
@@ -281,8 +317,9 @@ class JobStore:
         return row
 
     def _held(self, session: Session, id_: str, owner: str) -> _JobRow | None:
-        row = self._row(session, id_, lock=True)
-        return row if row.owner == owner else None
+        # It may be gone altogether: taken over, ended and deleted meanwhile.
+        row = session.get(_JobRow, (self.kind, id_), with_for_update=True)
+        return row if row and row.owner == owner else None
 
     def _claimable(self, session: Session, time: datetime) -> Select[_JobRow]:
         running = and_(_JobRow.kind == self.kind, _JobRow.state == State.RUNNING)

@@ -377,3 +377,17 @@ async def test_jobs_are_listed_newest_first_page_by_page(serve):
             if not token:
                 break
     assert pages == [["job-4", "job-3"], ["job-2", "job-1"], ["job-0"]]
+
+
+async def test_watchers_of_a_deleted_job_do_not_wait_for_it(serve, job_store):
+    async with serve(slots=0, poll_s=60) as manager, asyncio.timeout(5):
+        await job_store.create("one", SPEC, {}, 10)
+        watching = asyncio.create_task(collect(manager.watch("one", 0)))
+        await asyncio.sleep(0.05)
+        # As another server cancels it: nobody here is told.
+        await job_store.cancel("one")
+        await manager.delete("one")
+        with pytest.raises(NotFound, match="runs/one"):
+            await watching
+        with pytest.raises(NotFound):
+            await manager.delete("one")

@@ -4,9 +4,10 @@ import asyncio
 from datetime import UTC
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from w2s.errors import InvalidArgument
+from w2s.errors import FailedPrecondition, InvalidArgument, NotFound
 from w2s.jobs import JobStore, Progress, State
 from w2s.jobs.owner import new_owner
 from w2s.jobs.store import Lease
@@ -45,6 +46,68 @@ async def test_a_new_job_does_not_shift_the_pages_behind_it(job_store):
 async def test_a_token_of_another_list_is_refused(job_store, key):
     with pytest.raises(InvalidArgument, match="page_token"):
         await job_store.page(10, encode_token(key) or "AA==")
+
+
+async def test_pages_of_some_states_leave_no_job_out_and_show_no_other(job_store):
+    for number in range(6):
+        await job_store.create(f"job-{number}", {}, {}, 10)
+    for id_ in ("job-1", "job-4"):
+        await job_store.cancel(id_)
+    pages, token = [], ""
+    while True:
+        jobs, token = await job_store.page(2, token, [State.QUEUED, State.RUNNING])
+        pages.append([job.id for job in jobs])
+        if not token:
+            break
+    assert pages == [["job-5", "job-3"], ["job-2", "job-0"]]
+    assert [job.id for job in (await job_store.page(10, "", [State.CANCELLED]))[0]] == ["job-4", "job-1"]
+    assert await job_store.page(10, "", [State.FAILED]) == ([], "")
+
+
+async def test_jobs_are_counted_by_state_and_each_kind_for_itself(database, job_store):
+    for number in range(4):
+        await job_store.create(f"job-{number}", {}, {}, 10)
+    await JobStore(database, "evaluations").create("other", {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    await job_store.cancel("job-3")
+    counts = {State.QUEUED: 2, State.RUNNING: 1, State.SUCCEEDED: 0, State.FAILED: 0, State.CANCELLED: 1}
+    assert await job_store.counts() == counts
+
+
+async def test_a_deleted_job_leaves_nothing_and_its_id_is_free(database, job_store):
+    for id_ in ("one", "two"):
+        await job_store.create(id_, {"a": 1}, {}, 10)
+        await job_store.cancel(id_)
+    await job_store.delete("one")
+    with pytest.raises(NotFound, match="runs/one"):
+        await job_store.get("one")
+    left = await database.run(lambda session: session.scalars(text("SELECT job_id FROM job_events")).all())
+    assert left == ["two", "two"]
+    job, queued = await job_store.create("one", {"b": 2}, {}, 10)
+    assert (job.spec, job.attempt, queued) == ({"b": 2}, 0, True)
+
+
+async def test_a_job_that_has_not_ended_is_not_deleted(job_store):
+    for id_ in ("running", "queued"):
+        await job_store.create(id_, {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    for id_ in ("running", "queued"):
+        with pytest.raises(FailedPrecondition, match=f"runs/{id_} has not ended; cancel it first"):
+            await job_store.delete(id_)
+    with pytest.raises(NotFound, match="runs/none"):
+        await job_store.delete("none")
+
+
+async def test_whoever_lost_a_job_that_is_deleted_meanwhile_has_lost_it(job_store, other_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, SHORT_S)
+    await asyncio.sleep(SHORT_S)
+    await other_store.claim(OTHER, LONG_S)
+    await other_store.end("one", OTHER, State.SUCCEEDED)
+    await other_store.delete("one")
+    assert await job_store.renew("one", OWNER, LONG_S) is Lease.LOST
+    assert await job_store.end("one", OWNER, State.SUCCEEDED) is None
+    await job_store.report("one", OWNER, Progress("late"))
 
 
 async def test_an_ended_job_neither_ends_nor_goes_on_again(job_store):
