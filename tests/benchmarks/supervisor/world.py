@@ -20,9 +20,9 @@ from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, EXAMPLES_SCHEMA
 from w2s.artifacts.tables import write_examples
 from w2s.client import follow
 from w2s.common.v1 import common_pb2 as common
-from w2s.models.checkpoint import build
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, ModelSpec
+from w2s.models.trainable import build_classifier
 from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s.tasks import get_task
@@ -45,7 +45,7 @@ class World:
 
     def _model(self, number: int) -> ArtifactRef:
         spec = ModelSpec(base=BASE, layers=6, train_from_layer=6, max_length=MAX_LENGTH)
-        checkpoint = build(spec, ModelSources(self.store).resolve(BASE), LABELS)
+        checkpoint = build_classifier(spec, ModelSources(self.store).resolve(BASE), LABELS).checkpoint
         torch.manual_seed(number)
         torch.nn.init.normal_(checkpoint.model.head.weight, std=0.2)
         config = {"label_names": LABELS}

@@ -1,4 +1,4 @@
-"""Loads pretrained bodies, and saves and loads classifiers."""
+"""Classifiers and reward models with their tokenizers, as they are stored."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from w2s.errors import InvalidArgument
-from w2s.models.classifier import Classifier, ClassifierConfig, resolve_pooling
-from w2s.models.layers import freeze_below, keep_layers
-from w2s.models.pretrained import load_pretrained, load_tokenizer, loading
-from w2s.models.sources import Weights
-from w2s.models.spec import ModelSpec
+from w2s.models.classifier import Classifier, ClassifierConfig
+from w2s.models.pretrained import load_tokenizer, loading
 from w2s.models.tokens import Tokens, pad
 
 
 @dataclass
 class Checkpoint:
-    """A classifier and its tokenizer."""
+    """A classifier or a reward model, and its tokenizer."""
 
     model: Classifier
     tokenizer: PreTrainedTokenizerBase
@@ -62,7 +59,7 @@ class Checkpoint:
     def logits(self, features: Tensor) -> NDArray[np.float32]:
         """Logits of what the head reads: shape [B, D] to [B, C], float32."""
         with torch.inference_mode():
-            logits = self.model(features=features.to(self.model.device)).logits
+            logits = self.model(features=features.to(self.model.device))
         return np.asarray(logits.cpu().numpy(), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
@@ -71,40 +68,8 @@ class Checkpoint:
         self.tokenizer.save_pretrained(folder)
 
 
-def build(spec: ModelSpec, weights: Weights, label_names: list[str]) -> Checkpoint:
-    """A pretrained body, cut and frozen as the spec says, with a fresh head.
-
-    Args:
-        spec: What the model is made of.
-        weights: Where its body is, from `ModelSources.resolve`.
-        label_names: The classes, at least two.
-
-    Raises:
-        InvalidArgument: The weights cannot be read as safetensors or GGUF of a known
-            architecture, or have fewer layers or positions than the spec names.
-    """
-    body, tokenizer = _load_body(weights)
-    positions = getattr(body.config, "max_position_embeddings", spec.max_length)
-    if spec.max_length > positions:
-        raise InvalidArgument("model.max_length", f"must be in [1, {positions}], the body's positions")
-    layers = body.config.num_hidden_layers if spec.layers is None else spec.layers
-    keep_layers(body, layers)
-    config = ClassifierConfig(
-        body=body.config,
-        encoding=spec.encoding.value,
-        pooling=resolve_pooling(spec.pooling, body.config).value,
-        max_length=spec.max_length,
-        body_frozen=spec.train_from_layer == layers,
-        id2label=dict(enumerate(label_names)),
-        label2id={name: index for index, name in enumerate(label_names)},
-    )
-    model = Classifier(config, body)
-    model.frozen_modules = freeze_below(body, spec.train_from_layer)
-    return Checkpoint(model, tokenizer)
-
-
 def load(folder: Path, field: str = "model") -> Checkpoint:
-    """Loads a classifier that `Checkpoint.save` wrote, in evaluation mode.
+    """Loads a classifier or a reward model that `Checkpoint.save` wrote, in evaluation mode.
 
     Args:
         folder: Where it is.
@@ -130,18 +95,14 @@ def load(folder: Path, field: str = "model") -> Checkpoint:
 def body_fingerprint(model: Classifier) -> str:
     """sha256 in hex over the body's configuration and weights, and how it pools."""
     body = model.config.body.to_dict()
-    digest = hashlib.sha256(f"{sorted(body.items())}/{model.config.pooling}/{model.config.encoding}".encode())
-    for name, tensor in sorted(model.body.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    said = f"{sorted(body.items())}/{model.config.pooling}/{model.config.encoding}"
+    return hashlib.sha256(f"{said}/{state_digest(model.body)}".encode()).hexdigest()
+
+
+def state_digest(module: torch.nn.Module) -> str:
+    """sha256 in hex over a module's weights: names, dtypes, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}/".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _load_body(weights: Weights) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    if weights.is_artifact:
-        checkpoint = load(Path(weights.location))
-        return checkpoint.model.body, checkpoint.tokenizer
-    loaded = load_pretrained(
-        AutoModel, weights.location, "model.base", revision=weights.revision, gguf_file=weights.gguf_file
-    )
-    return loaded.model, loaded.tokenizer

@@ -1,38 +1,41 @@
-"""A pretrained body with a classification head, saved as a Hugging Face folder."""
+"""A pretrained body with a fresh head, for classes or for rewards, saved as a Hugging Face folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
 from w2s.models.spec import Encoding, Pooling
 
 
 class ClassifierConfig(PreTrainedConfig):
-    """Configuration of `Classifier`; classes are in `id2label`.
+    """Configuration of `Classifier`; classes are in `id2label`, which has one entry for a reward.
 
     Attributes:
         body: The body's own configuration.
+        reads: What the head gives: logits of classes, or the reward of an answered prompt.
         encoding: An `Encoding` value.
         pooling: A `Pooling` value other than AUTO.
         max_length: Tokens a text is cut to.
         body_frozen: The body is as it was pretrained, so its features can be shared.
+        chat_template: Prompts and their answers are put into the tokenizer's chat template.
     """
 
     model_type = "w2s-classifier"
 
     body: Any = None
+    reads: Literal["classes", "reward"] = "classes"
     encoding: str = Encoding.SINGLE.value
     pooling: str = Pooling.MEAN.value
     max_length: int = 256
     body_frozen: bool = False
+    chat_template: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.body, dict):
@@ -41,7 +44,7 @@ class ClassifierConfig(PreTrainedConfig):
 
 
 class Classifier(PreTrainedModel):
-    """Logits for one text, or for two.
+    """Logits for one text or for two, or the reward of an answered prompt.
 
     Args:
         config: The configuration.
@@ -77,6 +80,10 @@ class Classifier(PreTrainedModel):
             module.eval()
         return self
 
+    def enable_checkpointing(self) -> None:
+        """Keeps no activations of the body's layers for the backward pass, which computes them again."""
+        self.body.activation_checkpointing_enable()
+
     def pool(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """One vector for each sequence, L2-normalised for a pair encoder.
 
@@ -104,8 +111,8 @@ class Classifier(PreTrainedModel):
         text: Mapping[str, Tensor] | None = None,
         pair: Mapping[str, Tensor] | None = None,
         features: Tensor | None = None,
-    ) -> SequenceClassifierOutput:
-        """Logits, shape [B, C], float32.
+    ) -> Tensor:
+        """Logits, shape [B, C], or rewards, shape [B, 1]; float32.
 
         Args:
             text: The tokenized first texts, or both texts joined (`Encoding.SINGLE`).
@@ -117,7 +124,8 @@ class Classifier(PreTrainedModel):
             assert text is not None
             pooled = self.pool(text)
             features = pooled if pair is None else pair_features(pooled, self.pool(pair))
-        return SequenceClassifierOutput(logits=self.head(features.to(self.head.weight.dtype)).float())
+        outputs: Tensor = self.head(features.to(self.head.weight.dtype))
+        return outputs.float()
 
 
 def pair_features(u: Tensor, v: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Classifiers that the trainer made, as engines."""
+"""Classifiers and reward models that the trainer made, as engines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from w2s.errors import W2SError
+from w2s.models.architecture import position_limit
 from w2s.models.checkpoint import Checkpoint
 from w2s.models.classifier import pair_features
 from w2s.models.engine import Engine, Item
-from w2s.models.inputs import Row
+from w2s.models.inputs import Completion, Row
+from w2s.models.sequence_head import answer_items, within
 from w2s.models.spec import Encoding
-from w2s.models.tokens import TokenItem, tokenize_rows
+from w2s.models.tokens import TokenItem, each, tokenize_rows
 
 
 class ClassifierEngine(Engine):
@@ -46,3 +48,35 @@ class ClassifierEngine(Engine):
         """Logits of rows, shape [N, C]."""
         columns = [torch.from_numpy(np.stack(column)) for column in zip(*parts, strict=True)]
         return self._checkpoint.logits(pair_features(*columns) if self.needs_pairs else columns[0])
+
+
+class TrainedRewardEngine(Engine):
+    """Scores completions; an item gives the reward, shape [1].
+
+    Args:
+        checkpoint: The reward model, on its device and in evaluation mode.
+        bfloat16: Runs the body in bfloat16, by autocast.
+    """
+
+    scores = True
+    rewards = True
+
+    def __init__(self, checkpoint: Checkpoint, *, bfloat16: bool = False) -> None:
+        self._checkpoint = checkpoint
+        self._bfloat16 = bfloat16
+        body = checkpoint.model.body
+        # It was trained on sequences cut to a length; it can read what its body can.
+        self._limit = position_limit(body, checkpoint.tokenizer)
+
+    def encode_completions(self, completions: Sequence[Completion]) -> list[Item | W2SError]:
+        """One sequence a completion, or an error where the model cannot read it whole."""
+        return [within(item, self._limit) for item in each(self._encode, completions, "completion")]
+
+    def run(self, batch: Sequence[Item]) -> list[NDArray[np.float32]]:
+        """Rewards, shape [1] each."""
+        tokens = [item.tokens for item in cast("Sequence[TokenItem]", batch)]
+        return list(self._checkpoint.logits(self._checkpoint.pool(tokens, bfloat16=self._bfloat16)))
+
+    def _encode(self, completions: Sequence[Completion]) -> list[TokenItem]:
+        config = self._checkpoint.model.config
+        return answer_items(self._checkpoint.tokenizer, completions, chat_template=config.chat_template)

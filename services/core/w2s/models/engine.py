@@ -56,12 +56,14 @@ class Engine(ABC):
         label_names: The classes in the order of the logits; empty when it cannot label.
         needs_pairs: Whether every row must have a second text, which callers check.
         scores: Whether it scores completions.
+        rewards: Whether a score is a reward, rather than log-likelihoods.
         generates: Whether it continues prompts.
     """
 
     label_names: tuple[str, ...] = ()
     needs_pairs: bool = False
     scores: bool = False
+    rewards: bool = False
     generates: bool = False
 
     def encode_rows(self, rows: Sequence[Row]) -> list[list[Item] | W2SError]:

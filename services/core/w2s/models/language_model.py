@@ -34,7 +34,7 @@ class LanguageModel:
         self._body: nn.Module = model.base_model
         # The model's own forward over given hidden states, with whatever it does to its logits (scales, caps).
         self._head = copy.copy(self.model)
-        self._head._modules = {**model._modules, model.base_model_prefix: _Given()}
+        self._head._modules = {**model._modules, model.base_model_prefix: Given()}
         self._check()
 
     @property
@@ -115,14 +115,16 @@ def _close(first: Tensor, second: Tensor) -> bool:
     return torch.allclose(first.float(), second.float(), rtol=0.05, atol=0.05, equal_nan=True)
 
 
-class _Given(nn.Module):
+class Given(nn.Module):
     """Stands where a body stands in a model, and gives the hidden states that it is given."""
 
     def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> BaseModelOutputWithPast:
+        """The hidden states that were given as embeddings, shape [B, T, H]."""
         return _Outputs(last_hidden_state=inputs_embeds)
 
     @property
     def decoder(self) -> nn.Module:
+        """Itself."""
         # Where a model calls its body's decoder, as OPT does.
         return self
 

@@ -12,11 +12,11 @@ from w2s.errors import InvalidArgument
 from w2s.models.causal_engine import CausalEngine
 from w2s.models.checkpoint import load
 from w2s.models.classifier import ClassifierConfig
-from w2s.models.classifier_engine import ClassifierEngine
+from w2s.models.classifier_engine import ClassifierEngine, TrainedRewardEngine
 from w2s.models.engine import DType, Engine
 from w2s.models.pretrained import load_pretrained, loading
 from w2s.models.sequence_head import HeadClassifier, RewardEngine
-from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading
+from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading, RewardReading
 from w2s.models.vetting import vet
 
 
@@ -27,8 +27,8 @@ def load_engine(
 
     Args:
         path: A folder or a GGUF file, as `ModelSources.fetch` gives it.
-        reading: How the model is read; None for a classifier that the trainer made, which
-            says it itself.
+        reading: How the model is read; None for a classifier or a reward model that the
+            trainer made, which say it themselves.
         device: Where it runs.
         dtype: What it runs in.
         field: The request field to name in an error; `.uri` is added.
@@ -41,9 +41,9 @@ def load_engine(
     bfloat16 = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
     with loading(field):
         if _is_ours(path):
-            return _classifier(path, reading, device, bfloat16, field)
+            return _trained(path, reading, device, bfloat16, field)
         if reading is None:
-            raise InvalidArgument(f"{field}.uri", "is no classifier that the trainer made: say how it is read")
+            raise InvalidArgument(f"{field}.uri", "is no model that says itself how it is read")
         return _published(path, reading, device, torch.bfloat16 if bfloat16 else torch.float32, field)
 
 
@@ -54,10 +54,17 @@ def _is_ours(path: Path) -> bool:
     return kind == ClassifierConfig.model_type
 
 
-def _classifier(path: Path, reading: Reading | None, device: torch.device, bfloat16: bool, field: str) -> Engine:
-    if reading not in (None, ClassifierReading()):
-        raise InvalidArgument(f"{field}.uri", "is a classifier that the trainer made: it says itself how it is read")
-    return ClassifierEngine(load(path, field).to(device), bfloat16=bfloat16)
+def _trained(path: Path, reading: Reading | None, device: torch.device, bfloat16: bool, field: str) -> Engine:
+    checkpoint = load(path, field).to(device)
+    if checkpoint.model.config.reads == "reward":
+        return _own(TrainedRewardEngine(checkpoint, bfloat16=bfloat16), reading, RewardReading(), field)
+    return _own(ClassifierEngine(checkpoint, bfloat16=bfloat16), reading, ClassifierReading(), field)
+
+
+def _own(engine: Engine, reading: Reading | None, default: Reading, field: str) -> Engine:
+    if reading not in (None, default):
+        raise InvalidArgument(f"{field}.uri", "was made by the trainer: it says itself how it is read")
+    return engine
 
 
 def _published(path: Path, reading: Reading, device: torch.device, dtype: torch.dtype, field: str) -> Engine:

@@ -134,6 +134,7 @@ class RewardEngine(SequenceHeadEngine):
     """
 
     scores = True
+    rewards = True
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, chat_template: bool = False
@@ -149,17 +150,39 @@ class RewardEngine(SequenceHeadEngine):
         return [self._checked(item) for item in each(self._encode, completions, "completion")]
 
     def _encode(self, completions: Sequence[Completion]) -> list[TokenItem]:
-        if self._chat_template:
-            texts = [render_chat(self._tokenizer, c.prompt, c.completion) for c in completions]
-        else:
-            texts = [c.prompt + c.completion for c in completions]
-        # A chat template writes its special tokens itself.
-        encoded = self._tokenizer(texts, add_special_tokens=not self._chat_template)
-        return [token_item({name: ids[row] for name, ids in encoded.items()}) for row in range(len(texts))]
+        return answer_items(self._tokenizer, completions, chat_template=self._chat_template)
 
     def _checked(self, item: TokenItem | W2SError) -> Item | W2SError:
-        if isinstance(item, W2SError) or 1 <= item.length <= self._limit:
-            return item
-        return InvalidArgument(
-            "completion", f"has {item.length} tokens with its prompt; this model reads from 1 to {self._limit}"
-        )
+        return within(item, self._limit)
+
+
+def answer_items(
+    tokenizer: PreTrainedTokenizerBase, completions: Sequence[Completion], *, chat_template: bool
+) -> list[TokenItem]:
+    """What a reward model reads of answered prompts, whole.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        completions: Prompts with their completions.
+        chat_template: Puts them into the tokenizer's chat template; otherwise they are joined
+            as they are.
+
+    Raises:
+        ValueError: There is no chat template, or it refuses them.
+    """
+    if chat_template:
+        texts = [render_chat(tokenizer, c.prompt, c.completion) for c in completions]
+    else:
+        texts = [c.prompt + c.completion for c in completions]
+    # A chat template writes its special tokens itself.
+    encoded = tokenizer(texts, add_special_tokens=not chat_template)
+    return [token_item({name: ids[row] for name, ids in encoded.items()}) for row in range(len(texts))]
+
+
+def within(item: TokenItem | W2SError, limit: int) -> Item | W2SError:
+    """An item that a reward model can read whole, or an error."""
+    if isinstance(item, W2SError) or 1 <= item.length <= limit:
+        return item
+    return InvalidArgument(
+        "completion", f"has {item.length} tokens with its prompt; this model reads from 1 to {limit}"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, check_schema, expect_schema
+from w2s.artifacts.schemas import MODEL_SCHEMAS, check_schema, expect_schema
 from w2s.artifacts.uris import confine, is_plain, normalize_root
 from w2s.errors import DataLoss, InvalidArgument
 from w2s.models import hub
@@ -27,7 +27,7 @@ class Weights:
         location: A local folder, or a hub id.
         revision: The hub revision, or None.
         gguf_file: The GGUF file's name inside `location`, or None.
-        is_artifact: The folder is a classifier that the trainer made.
+        schema: What the folder holds, of a model that the trainer made; else None.
         parent: How a manifest records it.
     """
 
@@ -35,7 +35,7 @@ class Weights:
     parent: Parent
     revision: str | None = None
     gguf_file: str | None = None
-    is_artifact: bool = False
+    schema: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ class ModelSources:
         uri, recorded = ref.uri, Parent(role="base", **ref.model_dump())
         if self.is_artifact(uri):
             artifact = self.store.read(uri, ref.digest, f"{field}.uri")
-            check_schema(artifact.manifest, CLASSIFIER_SCHEMA, field)
-            return Weights(
-                str(artifact.path), Parent(role="base", uri=uri, digest=artifact.ref.digest), is_artifact=True
-            )
+            check_schema(artifact.manifest, MODEL_SCHEMAS, field)
+            parent = Parent(role="base", uri=uri, digest=artifact.ref.digest)
+            return Weights(str(artifact.path), parent, schema=artifact.manifest.data_schema)
         _refuse_digest(ref, field)
         if uri.startswith("hf://"):
             return Weights(self._hub_id(uri, field), recorded, revision=ref.revision)
@@ -103,7 +102,7 @@ class ModelSources:
         """
         uri = ref.uri
         if self.is_artifact(uri):
-            manifest = expect_schema(self.store, ArtifactRef(uri=uri, digest=ref.digest), CLASSIFIER_SCHEMA, field)
+            manifest = expect_schema(self.store, ArtifactRef(uri=uri, digest=ref.digest), MODEL_SCHEMAS, field)
             return Pinned(uri, manifest.key, manifest.digest)
         _refuse_digest(ref, field)
         if uri.startswith("hf://"):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from w2s.artifacts.schemas import LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA
 from w2s.artifacts.tables import softmax
 from w2s.errors import Internal, InvalidArgument, W2SError
 from w2s.models.engine import Engine, Item
@@ -154,7 +155,7 @@ class ModelOpener:
             ResourceExhausted: The device has too little memory.
         """
         settings = self._settings
-        engine = await self._threads.load(load_engine, path, spec.reading, self._device, settings.dtype, "model")
+        engine = await self._threads.load(self._load, spec, path)
         batcher = Batcher(
             lambda batch: self._threads.model(engine.run, batch),
             token_budget=self._token_budget,
@@ -162,20 +163,43 @@ class ModelOpener:
             max_delay_s=settings.batch_delay_ms / 1000,
             observer=self._metrics.queue(teacher),
         )
-        rewards = isinstance(spec.reading, RewardReading)
-        return ModelAnswers(engine, batcher, self._threads, self._token_budget, rewards=rewards)
+        return ModelAnswers(engine, batcher, self._threads, self._token_budget, rewards=engine.rewards)
+
+    def _load(self, spec: ModelBackend, path: Path) -> Engine:
+        return load_engine(path, self._reading(spec), self._device, self._settings.dtype, "model")
+
+    def _reading(self, spec: ModelBackend) -> Reading | None:
+        """How a model is read; None of those that say it themselves."""
+        own = self._schema(spec) == LANGUAGE_MODEL_SCHEMA
+        return LanguageModelReading() if own and spec.reading is None else spec.reading
 
     def _identify(self, spec: ModelBackend, field: str) -> Identity:
-        pinned, reading = self._sources.pin(spec.model, f"{field}.model"), spec.reading
-        if self._sources.is_artifact(spec.model.uri):
-            if reading is not None:
-                raise InvalidArgument(f"{field}.model", "is a classifier that the trainer made: leave the reading out")
-            names = tuple(self._sources.store.manifest(pinned.uri).config["label_names"])
-            return Identity(pinned.revision, pinned.digest, names, _LABELS, pinned.digest)
+        pinned, reading = self._sources.pin(spec.model, f"{field}.model"), self._reading(spec)
+        if (schema := self._schema(spec)) == LANGUAGE_MODEL_SCHEMA:
+            if not isinstance(reading, LanguageModelReading):
+                raise InvalidArgument(f"{field}.model", "is a language model that the trainer made: read it as one")
+        elif schema is not None:
+            return self._own_identity(pinned, schema, reading, field)
         if reading is None:
             raise InvalidArgument(field, "one of classifier, reward and language_model must say how the model is read")
         names = self._label_names(pinned, reading, field)
         return Identity(pinned.revision, _digest(pinned, reading), names, _abilities(reading), pinned.digest)
+
+    def _own_identity(self, pinned: Pinned, schema: str, reading: Reading | None, field: str) -> Identity:
+        """Who a model is that the trainer made, and that says itself how it is read."""
+        if reading is not None:
+            kind = "reward model" if schema == REWARD_SCHEMA else "classifier"
+            raise InvalidArgument(f"{field}.model", f"is a {kind} that the trainer made: leave the reading out")
+        if schema == REWARD_SCHEMA:
+            return Identity(pinned.revision, pinned.digest, (), _abilities(RewardReading()), pinned.digest)
+        names = tuple(self._sources.store.manifest(pinned.uri).config["label_names"])
+        return Identity(pinned.revision, pinned.digest, names, _LABELS, pinned.digest)
+
+    def _schema(self, spec: ModelBackend) -> str | None:
+        """What a model holds that the trainer made; None of others."""
+        if not self._sources.is_artifact(spec.model.uri):
+            return None
+        return self._sources.store.manifest(spec.model.uri).data_schema
 
     def _label_names(self, pinned: Pinned, reading: Reading, field: str) -> tuple[str, ...]:
         if isinstance(reading, LanguageModelReading):

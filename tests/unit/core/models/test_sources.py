@@ -36,7 +36,9 @@ def model(store):
 def test_an_artifact_is_verified_and_recorded_with_its_digest(sources, model, tmp_path):
     weights = sources.resolve(BaseRef(uri=model.uri))
     folder = tmp_path / "artifacts" / "models" / "run-1"
-    assert weights == Weights(str(folder), Parent(role="base", uri=model.uri, digest=model.digest), is_artifact=True)
+    assert weights == Weights(
+        str(folder), Parent(role="base", uri=model.uri, digest=model.digest), schema="w2s.classifier/1"
+    )
     with pytest.raises(FailedPrecondition):
         sources.resolve(BaseRef(uri=model.uri, digest=OTHER))
     (folder / "config.json").write_text('{"changed": 1}')
