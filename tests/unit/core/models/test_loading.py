@@ -98,7 +98,7 @@ def test_a_classifier_of_the_trainer_says_itself_how_it_is_read(ours):
 
 
 def test_any_other_model_must_be_told(publish):
-    assert "say how it is read" in refused(publish(headed("bert")), None)
+    assert "no model that says itself how it is read" in refused(publish(headed("bert")), None)
 
 
 def test_a_reading_that_does_not_fit_is_the_callers_error(publish):
