@@ -47,6 +47,9 @@ class JobManager:
         on_end: Called with each job that has ended in this process.
         lease_s: Seconds, > 0, for which a job stays with a server that is not heard of.
         poll_s: Seconds, > 0, after which what other servers did is seen.
+
+    Attributes:
+        owner: This process, as `w2s.jobs.owner` knows it.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class JobManager:
         self._on_end = on_end
         self._lease_s = lease_s
         self._poll_s = poll_s
-        self._owner = new_owner()
+        self.owner = new_owner()
         self._running: dict[str, Attempt] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -86,7 +89,7 @@ class JobManager:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         # Also what was claimed at this very moment, and has not begun.
-        await self._store.release(self._owner)
+        await self._store.release(self.owner)
         self._changed.ring()
 
     async def create(self, request_id: str, spec: dict[str, Any], extra: dict[str, Any] | None = None) -> Job:
@@ -172,7 +175,7 @@ class JobManager:
         while not self._stopping:
             queued, asked = self._queued.next, asyncio.get_running_loop().time()
             try:
-                job = await self._store.claim(self._owner, self._lease_s, tuple(self._running))
+                job = await self._store.claim(self.owner, self._lease_s, tuple(self._running))
                 if job is None:
                     await _heard(queued, self._poll_s)
                 elif job.state.ended:
@@ -186,7 +189,7 @@ class JobManager:
 
     async def _attempt(self, job: Job, claimed: float) -> None:
         task = asyncio.ensure_future(self._run(job))
-        renew = partial(self._store.renew, job.id, self._owner, self._lease_s)
+        renew = partial(self._store.renew, job.id, self.owner, self._lease_s)
         attempt = self._running[job.id] = Attempt(task, renew, self._lease_s, claimed)
         if job.id in self._cancelled:
             attempt.stop(Lease.CANCELLED)
@@ -224,7 +227,7 @@ class JobManager:
     async def _end(self, job: Job, attempt: Attempt, state: State, **outcome: Any) -> Job | None:
         if attempt.lease is Lease.LOST:
             return None
-        return await self._store.end(job.id, self._owner, state, **outcome)
+        return await self._store.end(job.id, self.owner, state, **outcome)
 
     def _over(self, job: Job) -> None:
         self._changed.ring()
@@ -250,7 +253,7 @@ class JobManager:
                 await asyncio.wait([asyncio.wrap_future(latest)])
 
     async def _report(self, id_: str, progress: Progress) -> None:
-        await self._store.report(id_, self._owner, progress)
+        await self._store.report(id_, self.owner, progress)
         self._changed.ring()
 
 
