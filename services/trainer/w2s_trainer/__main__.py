@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from typing import Any
+
 import grpc.aio
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
 
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
-from w2s.jobs import JobManager, JobStore
+from w2s.jobs import Job, JobManager, JobStore, Progress, Report, State
+from w2s.models.sources import ModelSources
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener, serve
 from w2s.trainer.v1 import trainer_pb2_grpc
-from w2s_trainer.inputs import sources
+from w2s_trainer.admission import Admission
+from w2s_trainer.files import RunFiles
+from w2s_trainer.launch import launcher, slot_count
 from w2s_trainer.metrics import TrainerMetrics
-from w2s_trainer.process import Launcher
 from w2s_trainer.servicer import TrainerServicer
 from w2s_trainer.settings import TrainerSettings
+
+log = logging.getLogger(__name__)
+
+_COUNT_S = 2.0
 
 
 class TrainerApp:
@@ -24,28 +35,64 @@ class TrainerApp:
     names = ("w2s.trainer.v1.TrainerService",)
 
     def __init__(self, settings: TrainerSettings, registry: CollectorRegistry) -> None:
+        store = ArtifactStore(settings.artifact_root)
+        self._metrics = TrainerMetrics(registry)
+        self._files = RunFiles(store)
+        sources = ModelSources(store, settings.model_roots, allow_hub=settings.allow_hub)
+        self._admission = Admission(sources, settings)
         self._database = Database(settings.database_url)
-        self._launcher = Launcher(settings)
-        self._sources = sources(settings, ArtifactStore(settings.artifact_root))
         self._runs = JobManager(
             JobStore(self._database, "runs"),
-            self._launcher.execute,
-            slots=settings.slots,
+            self._execute,
+            slots=slot_count(settings),
             max_queued=settings.max_queued,
-            on_end=TrainerMetrics(registry).ended,
+            on_end=self._ended,
         )
+        self._launcher = launcher(settings, store, self._runs.owner)
+        self._counting: asyncio.Task[None] | None = None
+        self._removals: set[asyncio.Task[None]] = set()
 
     def register(self, server: grpc.aio.Server) -> None:
-        trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(self._runs, self._sources), server)
+        servicer = TrainerServicer(self._runs, self._admission, self._files)
+        trainer_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, server)
 
     async def start(self, health: Health) -> dict[str, Listener]:
         await self._runs.start()
+        self._counting = asyncio.create_task(self._count())
         return {}
 
     async def stop(self) -> None:
         await self._runs.stop()
+        if self._counting is not None:
+            self._counting.cancel()
+        await asyncio.gather(*self._removals, return_exceptions=True)
         self._launcher.close()
         self._database.close()
+
+    async def _execute(self, job: Job, report: Report) -> dict[str, Any]:
+        with self._metrics.executed(job.id) as export:
+
+            def both(progress: Progress) -> None:
+                export(progress)
+                report(progress)
+
+            return await self._launcher.execute(job, both)
+
+    def _ended(self, job: Job) -> None:
+        self._metrics.ended(job)
+        if job.state is State.CANCELLED:
+            # Whoever asked for it may not be there any more to clear up.
+            removal = asyncio.create_task(asyncio.to_thread(self._files.remove_checkpoints, job.id))
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
+
+    async def _count(self) -> None:
+        while True:
+            try:
+                self._metrics.counted(await self._runs.counts())
+            except SQLAlchemyError as error:
+                log.warning("runs could not be counted", extra={"reason": str(error)})
+            await asyncio.sleep(_COUNT_S)
 
 
 def main() -> None:
