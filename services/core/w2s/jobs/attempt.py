@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from typing import Any
 
 from w2s.jobs.store import Lease
 
 log = logging.getLogger(__name__)
+
+
+class Stop(StrEnum):
+    """Why work was stopped: the argument of the CancelledError that the work sees."""
+
+    CANCELLED = "cancelled"  # The job is to be cancelled.
+    STOPPING = "stopping"  # This server stops; the next attempt goes on.
+    LOST = "lost"  # The lease: another server may be at work already.
 
 
 class Attempt:
@@ -22,7 +31,7 @@ class Attempt:
         claimed: When the job was claimed, by the event loop's clock, or a little before.
 
     Attributes:
-        lease: How the lease stands, as far as this process knows.
+        stopped: Why the work was stopped; None while it was not.
     """
 
     def __init__(
@@ -33,20 +42,20 @@ class Attempt:
         claimed: float,
     ) -> None:
         self.task = task
-        self.lease = Lease.HELD
+        self.stopped: Stop | None = None
         self._renew = renew
         self._lease_s = lease_s
         self._until = claimed + lease_s
 
-    def stop(self, lease: Lease) -> None:
+    def stop(self, reason: Stop) -> None:
         """Stops the work once: a second cancel would break into the clearing up after the first.
 
         Args:
-            lease: Why.
+            reason: Why; the work finds its value in `CancelledError.args`.
         """
-        if self.lease is Lease.HELD:
-            self.lease = lease
-            self.task.cancel()
+        if self.stopped is None:
+            self.stopped = reason
+            self.task.cancel(reason.value)
 
     async def keep(self) -> None:
         """Renews the lease each third of it; stops the work when it is lost or cancelled.
@@ -58,7 +67,7 @@ class Attempt:
             await asyncio.sleep((self._until - asyncio.get_running_loop().time()) / 3)
             lease = await self._renewed()
             if lease is not Lease.HELD:
-                self.stop(lease)
+                self.stop(Stop.LOST if lease is Lease.LOST else Stop.CANCELLED)
 
     async def _renewed(self) -> Lease:
         loop = asyncio.get_running_loop()

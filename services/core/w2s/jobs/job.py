@@ -47,6 +47,8 @@ class Job:
         result: What it made; JSON, set once it has succeeded.
         error_code: The google.rpc.Code of its failure; 0 for none.
         error_message: Why it failed.
+        priority: Those of a higher one begin first.
+        size: The slots that it takes, >= 1.
     """
 
     id: str
@@ -62,6 +64,8 @@ class Job:
     result: dict[str, Any] | None
     error_code: int
     error_message: str
+    priority: int = 0
+    size: int = 1
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from w2s.artifacts.uris import check_key
 from w2s.errors import Cancelled, W2SError
-from w2s.jobs.attempt import Attempt
+from w2s.jobs.attempt import Attempt, Stop
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.jobs.owner import new_owner
-from w2s.jobs.store import JobStore, Lease
+from w2s.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ INTERNAL = 13
 
 # Tells how far a job has come; may be called from any thread.
 Report = Callable[[Progress], None]
-# Does a job's work and returns its result as JSON. Cancelled by asyncio.
+# Does a job's work and returns its result as JSON. Cancelled by asyncio, with a value of `Stop` for the reason.
 Execute = Callable[[Job, Report], Awaitable[dict[str, Any]]]
 
 
@@ -39,12 +40,19 @@ class JobManager:
     running jobs back into the queue. The jobs of one that was killed are taken over: at once
     on the same host, elsewhere when their leases end. Either way a new attempt begins.
 
+    Jobs begin by priority, then by age. The sizes of those that run here never exceed the slots.
+    A job that is larger than all slots is left to other servers; one that only has to wait for
+    slots holds back all that come after it, so that a big job is not starved by small ones.
+
     Args:
         store: Where the jobs are.
         execute: Does a job's work.
-        slots: Jobs that run at once in this process, >= 1.
+        slots: What the sizes of the jobs that run at once in this process add up to at most, >= 1.
         max_queued: Jobs that may wait.
-        on_end: Called with each job that has ended in this process.
+        on_end: Called once with each job that this process has ended: it executed it, or cancelled
+            it while nobody did.
+        on_progress: Called in the event loop's thread with the id of a job that is executed here,
+            and what it reports.
         lease_s: Seconds, > 0, for which a job stays with a server that is not heard of.
         poll_s: Seconds, > 0, after which what other servers did is seen.
 
@@ -60,6 +68,7 @@ class JobManager:
         slots: int = 1,
         max_queued: int = 1000,
         on_end: Callable[[Job], None] = lambda job: None,
+        on_progress: Callable[[str, Progress], None] = lambda job_id, progress: None,
         lease_s: float = 15.0,
         poll_s: float = 0.5,
     ) -> None:
@@ -68,44 +77,61 @@ class JobManager:
         self._slots = slots
         self._max_queued = max_queued
         self._on_end = on_end
+        self._on_progress = on_progress
         self._lease_s = lease_s
         self._poll_s = poll_s
         self.owner = new_owner()
-        self._running: dict[str, Attempt] = {}
-        self._workers: list[asyncio.Task[None]] = []
+        self._running: dict[str, _Execution] = {}
+        self._dispatcher: asyncio.Task[None] | None = None
         self._stopping = False
         self._cancelled: set[str] = set()
         self._queued = _Bell()
         self._changed = _Bell()
 
     async def start(self) -> None:
-        """Starts the slots; they take up what an earlier server left, too."""
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._slots)]
+        """Starts to work off the queue, and what an earlier server left, too."""
+        self._dispatcher = asyncio.create_task(self._dispatch())
 
     async def stop(self) -> None:
         """Stops the running jobs and puts them back into the queue for the next server."""
         self._stopping = True
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        # Nothing here is cancelled but the work: what is under way in the database is heard of.
+        self._queued.ring()
+        for execution in self._running.values():
+            execution.attempt.stop(Stop.STOPPING)
+        waited = [execution.task for execution in self._running.values()]
+        if self._dispatcher is not None:
+            waited.append(self._dispatcher)
+        await asyncio.gather(*waited, return_exceptions=True)
         # Also what was claimed at this very moment, and has not begun.
-        await self._store.release(self.owner)
+        for job in await self._store.release(self.owner):
+            self._over(job)
         self._changed.ring()
 
-    async def create(self, request_id: str, spec: dict[str, Any], extra: dict[str, Any] | None = None) -> Job:
+    async def create(
+        self,
+        request_id: str,
+        spec: dict[str, Any],
+        extra: dict[str, Any] | None = None,
+        *,
+        priority: int = 0,
+        size: int = 1,
+    ) -> Job:
         """Adds a job, or finds the one that the request made before.
 
         Args:
             request_id: The job's id; empty for a new one.
             spec: What decides its result; JSON.
             extra: What does not; JSON.
+            priority: Those of a higher one begin first.
+            size: The slots that it takes, >= 1.
 
         Raises:
             InvalidArgument: The id is malformed.
-            AlreadyExists, ResourceExhausted: As `JobStore.create`.
+            AlreadyExists, FailedPrecondition, ResourceExhausted: As `JobStore.create`.
         """
         id_ = check_key(request_id, "request_id") if request_id else uuid.uuid4().hex
-        job, queued = await self._store.create(id_, spec, extra or {}, self._max_queued)
+        job, queued = await self._store.create(id_, spec, extra or {}, self._max_queued, priority, size, self._slots)
         if queued:
             self._queued.ring()
             self._changed.ring()
@@ -138,13 +164,13 @@ class JobManager:
         self._cancelled.add(id_)
         try:
             if id_ in self._running:
-                self._running[id_].stop(Lease.CANCELLED)
+                self._running[id_].attempt.stop(Stop.CANCELLED)
             while True:
                 changed = self._changed.next
-                # Asked again and again: its owner may die before it has heard of it.
-                job = await self._store.cancel(id_)
+                # Asked again and again: its owner may die before it has heard of it. Whoever asks may
+                # be gone before it has ended, and it is told of all the same.
+                job = await asyncio.shield(self._cancel(id_))
                 if job.state.ended:
-                    self._changed.ring()
                     return job
                 await _heard(changed, self._poll_s)
         finally:
@@ -171,49 +197,63 @@ class JobManager:
                 return
             await _heard(changed, self._poll_s)
 
-    async def _work(self) -> None:
+    async def _dispatch(self) -> None:
+        """Begins jobs while there are slots for them; a job that ends frees its own."""
         while not self._stopping:
             queued, asked = self._queued.next, asyncio.get_running_loop().time()
             try:
-                job = await self._store.claim(self.owner, self._lease_s, tuple(self._running))
+                job = await self._claim()
                 if job is None:
                     await _heard(queued, self._poll_s)
                 elif job.state.ended:
                     self._over(job)
-                else:
-                    await self._attempt(job, asked)
+                elif not self._stopping:
+                    self._begin(job, asked)
             except SQLAlchemyError as error:
-                # The slot outlives a database that is away; the lease of a job it could not end runs out.
-                log.error("the database failed a slot", extra={"kind": self._store.kind, "reason": str(error)})
-                await asyncio.sleep(self._poll_s)
+                # The queue outlives a database that is away.
+                self._database_failed(error)
+                await _heard(queued, self._poll_s)
 
-    async def _attempt(self, job: Job, claimed: float) -> None:
-        task = asyncio.ensure_future(self._run(job))
+    async def _claim(self) -> Job | None:
+        free = self._slots - sum(execution.size for execution in self._running.values())
+        if free < 1:
+            return None
+        return await self._store.claim(self.owner, self._lease_s, tuple(self._running), self._slots, free)
+
+    def _begin(self, job: Job, claimed: float) -> None:
         renew = partial(self._store.renew, job.id, self.owner, self._lease_s)
-        attempt = self._running[job.id] = Attempt(task, renew, self._lease_s, claimed)
+        attempt = Attempt(asyncio.create_task(self._run(job)), renew, self._lease_s, claimed)
         if job.id in self._cancelled:
-            attempt.stop(Lease.CANCELLED)
+            attempt.stop(Stop.CANCELLED)
+        self._running[job.id] = _Execution(job.size, attempt, asyncio.create_task(self._attempt(job, attempt)))
         self._changed.ring()
+
+    async def _attempt(self, job: Job, attempt: Attempt) -> None:
         keeping = asyncio.create_task(attempt.keep())
         try:
             ended = await self._outcome(job, attempt)
+        except SQLAlchemyError as error:
+            # The lease of a job that could not be ended runs out.
+            self._database_failed(error)
+            return
         finally:
             keeping.cancel()
             del self._running[job.id]
-        if ended is None:
-            log.warning("the lease of a job was lost", extra={"kind": job.kind, "job": job.id, "attempt": job.attempt})
-        else:
+            self._queued.ring()
+        if ended is not None:
             self._over(ended)
+        elif attempt.stopped is not Stop.STOPPING:
+            log.warning("the lease of a job was lost", extra={"kind": job.kind, "job": job.id, "attempt": job.attempt})
 
     async def _outcome(self, job: Job, attempt: Attempt) -> Job | None:
-        """Waits for the work and returns the job as it has ended, or None when its lease was lost."""
+        """Waits for the work and returns the job as it has ended, or None when it has not ended here."""
         try:
             result = await attempt.task
         except (asyncio.CancelledError, Cancelled):
-            if attempt.lease is not Lease.HELD:
+            if attempt.stopped is Stop.STOPPING:
+                return None
+            if attempt.stopped:
                 return await self._end(job, attempt, State.CANCELLED)
-            if self._stopping:
-                raise
             message = "the work was cancelled, and nobody asked for it"
             return await self._end(job, attempt, State.FAILED, code=Cancelled.code, message=message)
         except W2SError as error:
@@ -225,14 +265,25 @@ class JobManager:
         return await self._end(job, attempt, State.SUCCEEDED, result=result)
 
     async def _end(self, job: Job, attempt: Attempt, state: State, **outcome: Any) -> Job | None:
-        if attempt.lease is Lease.LOST:
+        if attempt.stopped is Stop.LOST:
             return None
         return await self._store.end(job.id, self.owner, state, **outcome)
+
+    async def _cancel(self, id_: str) -> Job:
+        job, ended = await self._store.cancel(id_)
+        if ended:
+            # It may have been the one that all others waited behind.
+            self._queued.ring()
+            self._over(job)
+        return job
 
     def _over(self, job: Job) -> None:
         self._changed.ring()
         log.info("job ended", extra={"kind": job.kind, "job": job.id, "state": job.state.value})
         self._on_end(job)
+
+    def _database_failed(self, error: SQLAlchemyError) -> None:
+        log.error("the database failed the jobs", extra={"kind": self._store.kind, "reason": str(error)})
 
     async def _run(self, job: Job) -> dict[str, Any]:
         """Does the job's work; all that it reported is in the log when this returns."""
@@ -253,8 +304,18 @@ class JobManager:
                 await asyncio.wait([asyncio.wrap_future(latest)])
 
     async def _report(self, id_: str, progress: Progress) -> None:
+        self._on_progress(id_, progress)
         await self._store.report(id_, self.owner, progress)
         self._changed.ring()
+
+
+@dataclass(frozen=True)
+class _Execution:
+    """A job that takes slots here; the task ends once they are free again."""
+
+    size: int
+    attempt: Attempt
+    task: asyncio.Task[None]
 
 
 class _Bell:

@@ -34,6 +34,8 @@ from w2s.jobs.owner import is_dead
 from w2s.paging import decode_token, encode_token, page_size
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
+# The greatest INTEGER.
+_NO_BOUND = 2**31 - 1
 
 
 class _JobRow(Base):
@@ -59,6 +61,8 @@ class _JobRow(Base):
     owner: Mapped[str] = mapped_column(String(255), default="")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    size: Mapped[int] = mapped_column(Integer, default=1)
 
 
 class _EventRow(Base):
@@ -98,14 +102,35 @@ class JobStore:
         self._database = database
         self.kind = kind
 
-    async def create(self, id_: str, spec: dict[str, Any], extra: dict[str, Any], max_queued: int) -> tuple[Job, bool]:
+    async def create(
+        self,
+        id_: str,
+        spec: dict[str, Any],
+        extra: dict[str, Any],
+        max_queued: int,
+        priority: int = 0,
+        size: int = 1,
+        slots: int = _NO_BOUND,
+    ) -> tuple[Job, bool]:
         """Adds a job, or finds the one of that id; a failed one is queued again.
+
+        A job is the same whatever its extra, priority and size; one that is queued again takes the new ones.
+
+        Args:
+            id_: Its id.
+            spec: What decides its result; JSON.
+            extra: What does not; JSON.
+            max_queued: Jobs that may wait.
+            priority: Those of a higher one begin first.
+            size: The slots that it takes, >= 1.
+            slots: The slots that there are.
 
         Returns:
             The job, and whether it has just been queued.
 
         Raises:
             AlreadyExists: The id belongs to a job with another spec.
+            FailedPrecondition: It does not fit into the slots.
             ResourceExhausted: `max_queued` jobs wait already.
         """
 
@@ -115,11 +140,14 @@ class JobStore:
                 raise AlreadyExists(f"{self.kind}/{id_} exists with another spec; use another request_id")
             if row and row.state != State.FAILED:
                 return _job(row), False
+            if size > slots:
+                raise FailedPrecondition(f"{self.kind}/{id_} needs {size} slots, and this server has {slots}")
             waiting = select(func.count()).where(_JobRow.kind == self.kind, _JobRow.state == State.QUEUED)
             if (session.scalar(waiting) or 0) >= max_queued:
                 raise ResourceExhausted(f"{max_queued} {self.kind} are waiting, which is the limit", 10.0)
             if row is None:
                 row = self._new_row(session, id_, spec, extra)
+            row.extra, row.priority, row.size = extra, priority, size
             row.state, row.end_time, row.error_code, row.error_message = State.QUEUED, None, 0, ""
             row.cancel_requested = False
             _log(session, row)
@@ -198,13 +226,26 @@ class JobStore:
 
         await self._database.run(work)
 
-    async def claim(self, owner: str, lease_s: float, busy: Collection[str] = ()) -> Job | None:
-        """Starts an attempt of the oldest job that is queued, or whose owner has died or lost its lease.
+    async def claim(
+        self,
+        owner: str,
+        lease_s: float,
+        busy: Collection[str] = (),
+        slots: int = _NO_BOUND,
+        free: int = _NO_BOUND,
+    ) -> Job | None:
+        """Starts an attempt of the first job that is queued, or whose owner has died or lost its lease.
+
+        The first is the oldest of the highest priority among those that fit into the owner's slots.
+        While it does not fit into the free ones, nothing that comes after it starts in its place:
+        small jobs never starve a big one.
 
         Args:
             owner: Who will execute it.
             lease_s: Seconds, > 0, that it is the owner's unless renewed.
             busy: Ids that the owner still executes, whatever their leases.
+            slots: The slots of the owner.
+            free: Those of them that are free.
 
         Returns:
             The job, running; or cancelled, when that is what its last owner was asked for; or None.
@@ -212,9 +253,16 @@ class JobStore:
 
         def work(session: Session) -> Job | None:
             time = now(session)
-            row = session.scalar(self._claimable(session, time).where(_JobRow.id.not_in(busy)))
-            if row is None:
-                return None
+            first = self._claimable(session, time).where(_JobRow.id.not_in(busy), _JobRow.size <= slots).limit(1)
+            first = first.order_by(_JobRow.priority.desc(), _JobRow.number)
+            # Looked at before it is locked: servers that claim at once pass over each other's rows, and so would
+            # over one that is not to be passed. SQLite has one writer at a time anyway.
+            locked = first.with_for_update(skip_locked=True).execution_options(populate_existing=True)
+            for query in (first, locked):
+                row = session.scalar(query)
+                if row is None or (row.size > free and not row.cancel_requested):
+                    return None
+            assert row is not None
             if row.cancel_requested:
                 _end(session, row, State.CANCELLED)
             else:
@@ -237,19 +285,22 @@ class JobStore:
 
         return await self._database.run(work)
 
-    async def release(self, owner: str) -> None:
-        """Puts what an owner has running back into the queue, or ends it where that was asked for."""
+    async def release(self, owner: str) -> list[Job]:
+        """Puts what an owner has running back into the queue; ends it where that was asked for, and returns that."""
 
-        def work(session: Session) -> None:
+        def work(session: Session) -> list[Job]:
             mine = select(_JobRow).where(_JobRow.kind == self.kind, _JobRow.owner == owner).with_for_update()
+            ended = []
             for row in session.scalars(mine).all():
                 if row.cancel_requested:
                     _end(session, row, State.CANCELLED)
+                    ended.append(_job(row))
                 else:
                     row.state, row.owner, row.lease_until = State.QUEUED, "", None
                     _log(session, row)
+            return ended
 
-        await self._database.run(work)
+        return await self._database.run(work)
 
     async def report(self, id_: str, owner: str, progress: Progress) -> None:
         """Appends progress to the log of a job that the owner holds."""
@@ -282,16 +333,21 @@ class JobStore:
 
         return await self._database.run(work)
 
-    async def cancel(self, id_: str) -> Job:
-        """Ends a job that nobody executes, asks for the end of one that is executed, and returns it."""
+    async def cancel(self, id_: str) -> tuple[Job, bool]:
+        """Ends a job that nobody executes, and asks for the end of one that is executed.
 
-        def work(session: Session) -> Job:
+        Returns:
+            The job, and whether this call has ended it.
+        """
+
+        def work(session: Session) -> tuple[Job, bool]:
             row = self._row(session, id_, lock=True)
-            if session.scalar(self._claimable(session, now(session)).where(_JobRow.id == id_)):
+            unexecuted = session.scalar(self._claimable(session, now(session)).where(_JobRow.id == id_)) is not None
+            if unexecuted:
                 _end(session, row, State.CANCELLED)
             elif row.state == State.RUNNING:
                 row.cancel_requested = True
-            return _job(row)
+            return _job(row), unexecuted
 
         return await self._database.run(work)
 
@@ -326,9 +382,7 @@ class JobStore:
         dead = [owner for owner in session.scalars(select(_JobRow.owner).where(running).distinct()) if is_dead(owner)]
         abandoned = and_(running, or_(_JobRow.lease_until <= time, _JobRow.owner.in_(dead)))
         queued = and_(_JobRow.kind == self.kind, _JobRow.state == State.QUEUED)
-        # Servers that claim at once pass over each other's rows. SQLite has one writer at a time anyway.
-        locked = select(_JobRow).where(or_(queued, abandoned)).with_for_update(skip_locked=True)
-        return locked.order_by(_JobRow.number).limit(1)
+        return select(_JobRow).where(or_(queued, abandoned))
 
     def _new_row(self, session: Session, id_: str, spec: dict[str, Any], extra: dict[str, Any]) -> _JobRow:
         last = session.scalar(select(func.max(_JobRow.number)).where(_JobRow.kind == self.kind)) or 0
@@ -385,6 +439,8 @@ def _job(row: _JobRow) -> Job:
         result=row.result,
         error_code=row.error_code or 0,
         error_message=row.error_message or "",
+        priority=row.priority,
+        size=row.size,
     )
 
 

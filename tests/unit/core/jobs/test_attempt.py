@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from w2s.jobs.attempt import Attempt
+from w2s.jobs.attempt import Attempt, Stop
 from w2s.jobs.store import Lease
 
 LEASE_S = 0.15
@@ -32,19 +32,22 @@ async def test_a_lease_is_renewed_each_third_of_it():
 
     async with attempt_with(renew) as attempt:
         await asyncio.sleep(LEASE_S * 2.5)
-        assert (attempt.lease, attempt.task.done()) == (Lease.HELD, False)
+        assert (attempt.stopped, attempt.task.done()) == (None, False)
     assert 3 <= len(times) <= 7
     assert all(later - time < LEASE_S for time, later in pairwise(times))
 
 
-@pytest.mark.parametrize("lease", [Lease.LOST, Lease.CANCELLED])
-async def test_work_stops_when_its_lease_is_lost_or_its_end_is_asked_for(lease):
+@pytest.mark.parametrize(("lease", "reason"), [(Lease.LOST, "lost"), (Lease.CANCELLED, "cancelled")])
+async def test_work_stops_when_its_lease_is_lost_or_its_end_is_asked_for_and_is_told_which(lease, reason):
     async def renew():
         return lease
 
     async with attempt_with(renew) as attempt:
         await asyncio.wait([attempt.task], timeout=5)
-        assert (attempt.task.cancelled(), attempt.lease) == (True, lease)
+        assert attempt.stopped == reason
+        with pytest.raises(asyncio.CancelledError) as caught:
+            attempt.task.result()
+        assert caught.value.args == (reason,)
 
 
 async def never():
@@ -61,7 +64,7 @@ async def test_work_whose_lease_cannot_be_renewed_stops_when_it_ends(renew):
     start = loop.time()
     async with attempt_with(renew) as attempt:
         await asyncio.wait([attempt.task], timeout=5)
-        assert (attempt.task.cancelled(), attempt.lease) == (True, Lease.LOST)
+        assert (attempt.task.cancelled(), attempt.stopped) == (True, Stop.LOST)
     assert loop.time() - start >= LEASE_S * 0.9
 
 
@@ -76,7 +79,7 @@ async def test_a_renewal_that_fails_once_costs_nothing():
 
     async with attempt_with(renew) as attempt:
         await asyncio.sleep(LEASE_S * 2)
-        assert (failed, attempt.lease, attempt.task.done()) == ([True], Lease.HELD, False)
+        assert (failed, attempt.stopped, attempt.task.done()) == ([True], None, False)
 
 
 async def test_a_second_stop_does_not_break_into_the_clearing_up_of_the_first():
@@ -87,11 +90,11 @@ async def test_a_second_stop_does_not_break_into_the_clearing_up_of_the_first():
 
     async with attempt_with(renew, clears_up(cleared, 0.05)) as attempt:
         await asyncio.sleep(0)
-        attempt.stop(Lease.CANCELLED)
+        attempt.stop(Stop.CANCELLED)
         await asyncio.sleep(0)
-        attempt.stop(Lease.LOST)
+        attempt.stop(Stop.LOST)
         await asyncio.wait([attempt.task])
-        assert (cleared.is_set(), attempt.lease) == (True, Lease.CANCELLED)
+        assert (cleared.is_set(), attempt.stopped) == (True, Stop.CANCELLED)
 
 
 async def test_work_keeps_its_lease_while_it_clears_up():

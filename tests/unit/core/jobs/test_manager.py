@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from w2s.errors import AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
-from w2s.jobs import Progress, State
+from w2s.jobs import JobManager, JobStore, Progress, State
 
 SPEC = {"epochs": 2}
 
@@ -99,7 +103,8 @@ async def test_create_queues_a_failed_job_again(serve, work):
 
 
 async def test_a_queued_job_is_cancelled_before_it_begins(serve, work):
-    async with serve() as manager:
+    over = []
+    async with serve(on_end=over.append) as manager:
         await manager.create("first", SPEC)
         await manager.create("second", SPEC)
         await work.began["first"].wait()
@@ -108,11 +113,36 @@ async def test_a_queued_job_is_cancelled_before_it_begins(serve, work):
         work.go["first"].set()
         # The slot has passed the second job when it takes up the third.
         await work.began["third"].wait()
+        await manager.cancel("second")
     assert work.attempts == [("first", 1), ("third", 1)]
+    assert [job.id for job in over] == ["second", "first"]
+
+
+async def test_a_cancel_whose_caller_hangs_up_is_told_of_all_the_same(serve, work, monkeypatch):
+    over, committed = [], asyncio.Event()
+    async with serve(on_end=over.append) as manager:
+        cancel = manager._store.cancel
+
+        async def slow_cancel(id_):
+            answer = await cancel(id_)
+            committed.set()
+            await asyncio.sleep(0.05)
+            return answer
+
+        monkeypatch.setattr(manager._store, "cancel", slow_cancel)
+        await manager.create("first", SPEC)
+        await manager.create("second", SPEC)
+        await work.began["first"].wait()
+        cancelling = asyncio.create_task(manager.cancel("second"))
+        await committed.wait()
+        cancelling.cancel()
+        await asyncio.sleep(0.2)
+    assert [job.id for job in over] == ["second"]
 
 
 async def test_a_running_job_is_cancelled_and_its_slot_goes_on(serve, work):
-    async with serve() as manager:
+    over = []
+    async with serve(on_end=over.append) as manager:
         await manager.create("one", SPEC)
         await work.began["one"].wait()
         # At once: the lease, by which another server's cancel is heard of, is renewed after 5 s.
@@ -123,6 +153,7 @@ async def test_a_running_job_is_cancelled_and_its_slot_goes_on(serve, work):
         await manager.create("two", SPEC)
         work.go["two"].set()
         assert (await ended(manager, "two")).state is State.SUCCEEDED
+    assert [job.id for job in over] == ["one", "two"]
 
 
 async def test_a_job_is_cancelled_at_the_moment_its_slot_takes_it_up(serve, work, monkeypatch):
@@ -207,14 +238,21 @@ async def test_progress_reported_just_before_the_end_is_kept(serve):
         assert (await manager.get("one")).progress == Progress("save", 1, 1)
 
 
-async def test_progress_may_be_reported_from_any_thread(serve):
+async def test_progress_may_be_reported_from_any_thread_and_is_told_of_in_that_of_the_loop(serve):
+    told = []
+
+    def on_progress(*progress):
+        told.append((*progress, threading.current_thread() is threading.main_thread()))
+
     async def execute(job, report):
         await asyncio.to_thread(report, Progress("train", 1, 2))
+        report(Progress("train", 2, 2, {"loss": float("nan")}))
         return {}
 
-    async with serve(execute=execute) as manager:
+    async with serve(execute=execute, on_progress=on_progress) as manager:
         await manager.create("one", SPEC)
-        assert (await ended(manager, "one")).progress == Progress("train", 1, 2)
+        assert (await ended(manager, "one")).progress == Progress("train", 2, 2)
+    assert told == [("one", Progress("train", step, 2), True) for step in (1, 2)]
 
 
 async def test_figures_that_are_not_finite_are_dropped(serve, work):
@@ -234,6 +272,89 @@ async def test_slots_bound_what_runs_at_once_and_the_queue_is_in_order(serve, wo
         work.go["b"].set()
         await work.began["c"].wait()
         assert [(await manager.get(id_)).state for id_ in "bd"] == [State.SUCCEEDED, State.QUEUED]
+
+
+async def test_a_big_job_waits_for_its_slots_and_the_small_ones_behind_wait_for_it(serve, work):
+    async with serve(slots=3, poll_s=60) as manager, asyncio.timeout(5):
+        await manager.create("a", SPEC)
+        await manager.create("b", SPEC)
+        await asyncio.gather(work.began["a"].wait(), work.began["b"].wait())
+        await manager.create("big", SPEC, size=3)
+        await manager.create("c", SPEC)
+        work.go["a"].set()
+        await ended(manager, "a")
+        await asyncio.sleep(0.1)
+        assert [(await manager.get(id_)).state for id_ in ("big", "c")] == [State.QUEUED] * 2
+        work.go["b"].set()
+        await work.began["big"].wait()
+        assert (await manager.get("c")).state is State.QUEUED
+        work.go["big"].set()
+        await work.began["c"].wait()
+
+
+async def test_when_a_job_that_all_wait_behind_is_cancelled_they_begin_at_once(serve, work):
+    async with serve(slots=2, poll_s=60) as manager, asyncio.timeout(5):
+        await manager.create("a", SPEC)
+        await work.began["a"].wait()
+        await manager.create("big", SPEC, size=2)
+        await manager.create("b", SPEC)
+        await asyncio.sleep(0.1)
+        assert not work.began["b"].is_set()
+        await manager.cancel("big")
+        await work.began["b"].wait()
+
+
+async def test_a_job_of_a_higher_priority_overtakes_those_that_wait(serve, work):
+    async with serve() as manager:
+        await manager.create("running", SPEC)
+        await work.began["running"].wait()
+        await manager.create("low", SPEC, priority=-1)
+        await manager.create("high", SPEC, priority=1)
+        work.go["running"].set()
+        await work.began["high"].wait()
+        assert (await manager.get("low")).state is State.QUEUED
+
+
+async def test_a_job_that_can_never_fit_is_refused(serve):
+    async with serve(slots=2) as manager:
+        with pytest.raises(FailedPrecondition, match="runs/one needs 3 slots, and this server has 2"):
+            await manager.create("one", SPEC, size=3)
+        with pytest.raises(NotFound):
+            await manager.get("one")
+
+
+numbers = itertools.count()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 5), st.lists(st.tuples(st.integers(-1, 1), st.integers(1, 6), st.integers(0, 5)), max_size=7))
+async def test_whatever_the_sizes_and_priorities_slots_are_not_exceeded_and_the_order_is_kept(database, slots, jobs):
+    """The jobs are (priority, size, turns of the event loop that they take); those too large are of larger servers."""
+    store = JobStore(database, f"runs-{next(numbers)}")
+    for number, (priority, size, _) in enumerate(jobs):
+        await store.create(str(number), {}, {}, 10, priority, size)
+    began, used, most = [], 0, 0
+
+    async def execute(job, report):
+        nonlocal used, most
+        began.append(int(job.id))
+        used += job.size
+        most = max(most, used)
+        for _ in range(jobs[int(job.id)][2]):
+            await asyncio.sleep(0.001)
+        used -= job.size
+        return {}
+
+    fitting = [number for number, (_, size, _) in enumerate(jobs) if size <= slots]
+    manager = JobManager(store, execute, slots=slots, poll_s=60)
+    await manager.start()
+    async with asyncio.timeout(20):
+        for number in fitting:
+            await ended(manager, str(number))
+    await manager.stop()
+    assert began == sorted(fitting, key=lambda number: (-jobs[number][0], number))
+    assert most <= slots
+    assert (await manager.counts())[State.QUEUED] == len(jobs) - len(fitting)
 
 
 async def test_a_full_queue_refuses_new_jobs_and_still_finds_old_ones(serve, work):
@@ -282,21 +403,86 @@ async def test_a_job_that_a_killed_server_left_running_begins_again(serve, work,
         assert (await ended(manager, "two")).attempt == 1
 
 
-async def test_a_stop_puts_back_a_job_that_was_claimed_at_that_moment(serve, job_store, monkeypatch):
+async def test_a_stop_puts_back_a_job_that_was_claimed_at_that_moment(serve, work, job_store, monkeypatch):
     claimed = asyncio.Event()
     async with serve() as manager:
         claim = manager._store.claim
 
         async def slow_claim(*arguments):
-            if await claim(*arguments) is not None:
+            job = await claim(*arguments)
+            if job is not None:
                 claimed.set()
-                await asyncio.Event().wait()
+                await asyncio.sleep(0.1)
+            return job
 
         monkeypatch.setattr(manager._store, "claim", slow_claim)
         await manager.create("one", SPEC)
         await claimed.wait()
         assert (await job_store.get("one")).state is State.RUNNING
     assert (await job_store.get("one")).state is State.QUEUED
+    assert work.attempts == []
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "stopping"])
+async def test_work_is_told_why_it_is_stopped(serve, reason):
+    began, seen = asyncio.Event(), []
+
+    async def execute(job, report):
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            seen.append(error.args)
+            raise
+
+    async with serve(execute=execute) as manager:
+        await manager.create("one", SPEC)
+        await began.wait()
+        if reason == "cancelled":
+            await manager.cancel("one")
+    assert seen == [(reason,)]
+
+
+async def test_work_that_ends_well_while_its_server_stops_has_ended(serve, job_store):
+    """As of a run that a stop finds at its last step."""
+    began, over = asyncio.Event(), []
+
+    async def execute(job, report):
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {"made": 1}
+
+    async with serve(execute=execute, on_end=over.append) as manager:
+        await manager.create("one", SPEC)
+        await began.wait()
+    assert (await job_store.get("one")).result == {"made": 1}
+    assert [job.state for job in over] == [State.SUCCEEDED]
+
+
+async def test_a_job_that_is_cancelled_while_its_server_stops_is_counted_once(serve, job_store):
+    began, stopping, cleared, over = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
+
+    async def execute(job, report):
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopping.set()
+            await cleared.wait()
+
+    async with serve(execute=execute, on_end=over.append) as manager:
+        await manager.create("one", SPEC)
+        await began.wait()
+        stop = asyncio.create_task(manager.stop())
+        await stopping.wait()
+        cancelling = asyncio.create_task(manager.cancel("one"))
+        await asyncio.sleep(0.1)
+        cleared.set()
+        await stop
+        assert (await cancelling).state is State.CANCELLED
+    assert [(job.id, job.state) for job in over] == [("one", State.CANCELLED)]
 
 
 async def test_a_stop_waits_for_a_cancelled_job_to_clear_up(serve, job_store):
@@ -350,20 +536,21 @@ async def test_a_slot_outlives_a_database_that_is_away(serve, work, monkeypatch)
 
 async def test_a_stop_does_not_undo_a_job_that_has_just_ended(serve, work, job_store, monkeypatch):
     """The stop comes after the end is in the database and before the slot hears of it."""
-    committed, end = asyncio.Event(), job_store.end
+    over, committed, end = [], asyncio.Event(), job_store.end
 
     async def slow_end(*arguments, **options):
         job = await end(*arguments, **options)
         committed.set()
-        await asyncio.Event().wait()
+        await asyncio.sleep(0.1)
         return job
 
     work.go["one"].set()
-    async with serve() as manager:
+    async with serve(on_end=over.append) as manager:
         monkeypatch.setattr(manager._store, "end", slow_end)
         await manager.create("one", SPEC)
         await committed.wait()
     assert (await job_store.get("one")).state is State.SUCCEEDED
+    assert [job.id for job in over] == ["one"]
 
 
 async def test_jobs_are_listed_newest_first_page_by_page(serve):

@@ -123,9 +123,9 @@ async def test_a_server_that_lost_its_lease_stops_its_work_and_says_nothing_more
         begun.set()
         try:
             await asyncio.Event().wait()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             report(Progress("late"))
-            stopped.append(job.attempt)
+            stopped.append((job.attempt, *error.args))
             raise
 
     async with serve(execute=stuck, on_end=over.append, **QUICK) as first:
@@ -138,7 +138,7 @@ async def test_a_server_that_lost_its_lease_stops_its_work_and_says_nothing_more
                 await asyncio.sleep(0.02)
         job = await first.get("one")
         assert (job.state, job.progress) == (State.RUNNING, None)
-    assert (stopped, over) == ([1], [])
+    assert (stopped, over) == ([(1, "lost")], [])
 
 
 async def test_a_server_whose_database_is_away_stops_its_work_before_another_begins(
@@ -176,7 +176,7 @@ async def test_a_server_whose_database_is_away_stops_its_work_before_another_beg
 async def test_a_watcher_sees_what_another_server_does(serve, work, elsewhere):
     work.reports = [Progress("train", step, 2) for step in (1, 2)]
     async with serve(**QUICK) as first, serve(elsewhere, slots=0, **QUICK) as second:
-        await second.create("one", SPEC)
+        await first.create("one", SPEC)
         events = asyncio.create_task(collect(second.watch("one", 0)))
         await work.began["one"].wait()
         work.go["one"].set()
@@ -190,13 +190,16 @@ async def collect(events):
 
 async def test_a_server_cancels_what_another_executes(serve, work, elsewhere):
     over = []
-    async with serve(on_end=over.append, **QUICK) as first, serve(elsewhere, slots=0, **QUICK) as second:
+    async with (
+        serve(on_end=over.append, **QUICK) as first,
+        serve(elsewhere, slots=0, on_end=over.append, **QUICK) as second,
+    ):
         await first.create("one", SPEC)
         await work.began["one"].wait()
         assert (await second.cancel("one")).state is State.CANCELLED
         await first.create("two", SPEC)
         await work.began["two"].wait()
-    assert [job.state for job in over] == [State.CANCELLED]
+    assert [(job.id, job.state) for job in over] == [("one", State.CANCELLED)]
 
 
 async def test_a_cancel_ends_when_the_owner_dies_before_it_heard_of_it(replicas, serve, work, job_store):

@@ -116,7 +116,7 @@ async def test_an_ended_job_neither_ends_nor_goes_on_again(job_store):
     job = await job_store.end("one", OWNER, State.SUCCEEDED, result={"a": 1})
     assert job.result == {"a": 1}
     assert await job_store.end("one", OWNER, State.FAILED) is None
-    assert await job_store.cancel("one") == job
+    assert await job_store.cancel("one") == (job, False)
     assert await job_store.claim(OWNER, LONG_S) is None
     await job_store.report("one", OWNER, Progress("late"))
     await job_store.release(OWNER)
@@ -133,6 +133,69 @@ async def test_each_job_is_claimed_once_and_the_oldest_first(job_store, other_st
     mine, theirs = await asyncio.gather(claim_all(job_store, OWNER), claim_all(other_store, OTHER))
     assert sorted(mine + theirs) == [f"job-{number}" for number in range(10)]
     assert (mine, theirs) == (sorted(mine), sorted(theirs))
+
+
+async def claim_of(store, **room):
+    """The id of what a claim in some slots gets, or None."""
+    job = await store.claim(OWNER, LONG_S, (), **room)
+    return job and job.id
+
+
+async def test_jobs_are_claimed_by_priority_and_then_by_age(job_store):
+    for id_, priority in (("a", 0), ("b", 5), ("c", -1), ("d", 5)):
+        await job_store.create(id_, {}, {}, 10, priority)
+    assert [await claim_of(job_store) for _ in range(5)] == ["b", "d", "a", "c", None]
+
+
+async def test_a_job_that_does_not_fit_into_what_is_free_holds_back_all_behind_it(job_store):
+    await job_store.create("big", {}, {}, 10, size=3)
+    await job_store.create("small", {}, {}, 10)
+    assert await claim_of(job_store, slots=4, free=2) is None
+    assert await claim_of(job_store, slots=4, free=3) == "big"
+    assert await claim_of(job_store, slots=4, free=1) == "small"
+
+
+async def test_a_job_that_no_free_slots_would_hold_is_left_to_larger_servers(job_store):
+    await job_store.create("big", {}, {}, 10, size=3)
+    await job_store.create("small", {}, {}, 10)
+    assert await claim_of(job_store, slots=2, free=2) == "small"
+    assert await claim_of(job_store, slots=2, free=2) is None
+    assert await claim_of(job_store, slots=3, free=3) == "big"
+
+
+async def test_an_abandoned_job_is_taken_over_under_the_rule_of_the_queued_ones(job_store, dead_owner):
+    await job_store.create("left", {}, {}, 10, size=2)
+    await job_store.claim(dead_owner, LONG_S)
+    await job_store.create("small", {}, {}, 10)
+    await job_store.create("urgent", {}, {}, 10, 1)
+    assert await claim_of(job_store, slots=2, free=1) == "urgent"
+    assert await claim_of(job_store, slots=2, free=1) is None
+    assert await claim_of(job_store, slots=1, free=1) == "small"
+    assert await claim_of(job_store, slots=2, free=2) == "left"
+
+
+async def test_an_abandoned_job_that_is_to_be_cancelled_needs_no_free_slots(job_store):
+    await job_store.create("one", {}, {}, 10, size=2)
+    await job_store.claim(OTHER, SHORT_S)
+    await job_store.cancel("one")
+    await asyncio.sleep(SHORT_S)
+    assert (await job_store.claim(OWNER, LONG_S, (), 2, 1)).state is State.CANCELLED
+
+
+async def test_a_repeated_request_is_the_same_whatever_its_priority_and_size(job_store):
+    first, _ = await job_store.create("one", {}, {}, 10, 1, 2, slots=2)
+    assert (first.priority, first.size) == (1, 2)
+    assert await job_store.create("one", {}, {"name": "x"}, 10, 3, 4, slots=2) == (first, False)
+
+
+async def test_a_failed_job_is_queued_again_as_it_is_asked_for_now(job_store):
+    await job_store.create("one", {}, {"name": "x"}, 10, 1, 2)
+    await job_store.claim(OWNER, LONG_S)
+    await job_store.end("one", OWNER, State.FAILED, code=13, message="too large")
+    with pytest.raises(FailedPrecondition, match="runs/one needs 4 slots, and this server has 3"):
+        await job_store.create("one", {}, {}, 10, size=4, slots=3)
+    job, queued = await job_store.create("one", {}, {"name": "y"}, 10, 3, 1)
+    assert (queued, job.extra, job.priority, job.size) == (True, {"name": "y"}, 3, 1)
 
 
 async def test_jobs_that_two_servers_add_at_once_are_all_listed(job_store, other_store):
@@ -208,8 +271,10 @@ async def test_a_queued_job_is_cancelled_at_once_and_a_running_one_by_its_owner(
     for id_ in ("running", "queued"):
         await job_store.create(id_, {}, {}, 10)
     await job_store.claim(OWNER, LONG_S)
-    assert (await other_store.cancel("queued")).state is State.CANCELLED
-    assert (await other_store.cancel("running")).state is State.RUNNING
+    queued, ended = await other_store.cancel("queued")
+    assert (queued.state, ended) == (State.CANCELLED, True)
+    running, ended = await other_store.cancel("running")
+    assert (running.state, ended) == (State.RUNNING, False)
     assert await job_store.renew("running", OWNER, LONG_S) is Lease.CANCELLED
     assert (await job_store.end("running", OWNER, State.CANCELLED)).state is State.CANCELLED
 
@@ -218,8 +283,9 @@ async def test_a_cancelled_job_is_not_given_back(job_store):
     await job_store.create("one", {}, {}, 10)
     await job_store.claim(OWNER, LONG_S)
     await job_store.cancel("one")
-    await job_store.release(OWNER)
-    assert (await job_store.get("one")).state is State.CANCELLED
+    ended = await job_store.release(OWNER)
+    assert [job.state for job in ended] == [State.CANCELLED]
+    assert await job_store.get("one") == ended[0]
 
 
 async def test_a_job_that_was_to_be_cancelled_when_its_lease_ended_is_not_begun_again(job_store):
@@ -234,7 +300,7 @@ async def test_a_job_that_was_to_be_cancelled_when_its_lease_ended_is_not_begun_
 async def test_the_job_of_a_dead_owner_is_cancelled_at_once(job_store, dead_owner):
     await job_store.create("one", {}, {}, 10)
     await job_store.claim(dead_owner, LONG_S)
-    assert (await job_store.cancel("one")).state is State.CANCELLED
+    assert (await job_store.cancel("one"))[0].state is State.CANCELLED
 
 
 async def test_a_failed_job_that_was_to_be_cancelled_may_begin_again(job_store):
