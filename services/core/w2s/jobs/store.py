@@ -148,9 +148,7 @@ class JobStore:
             if row is None:
                 row = self._new_row(session, id_, spec, extra)
             row.extra, row.priority, row.size = extra, priority, size
-            row.state, row.end_time, row.error_code, row.error_message = State.QUEUED, None, 0, ""
-            row.cancel_requested = False
-            _log(session, row)
+            _queue(session, row)
             return _job(row), True
 
         while True:
@@ -296,8 +294,7 @@ class JobStore:
                     _end(session, row, State.CANCELLED)
                     ended.append(_job(row))
                 else:
-                    row.state, row.owner, row.lease_until = State.QUEUED, "", None
-                    _log(session, row)
+                    _queue(session, row)
             return ended
 
         return await self._database.run(work)
@@ -391,6 +388,14 @@ class JobStore:
         session.add(row)
         session.flush()
         return row
+
+
+def _queue(session: Session, row: _JobRow) -> None:
+    # What an attempt before has left is not said of a job that waits, nor of one that is cancelled while it does.
+    row.state, row.owner, row.lease_until, row.cancel_requested = State.QUEUED, "", None, False
+    row.start_time, row.end_time, row.progress, row.result = None, None, None, None
+    row.error_code, row.error_message = 0, ""
+    _log(session, row)
 
 
 def _end(

@@ -312,6 +312,22 @@ async def test_a_failed_job_that_was_to_be_cancelled_may_begin_again(job_store):
     assert (await job_store.claim(OWNER, LONG_S)).state is State.RUNNING
 
 
+@pytest.mark.parametrize("again", ["released", "failed"])
+async def test_a_job_that_is_cancelled_in_the_queue_says_nothing_of_the_attempt_before(job_store, again):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    await job_store.report("one", OWNER, Progress("train", 5, 9))
+    if again == "failed":
+        await job_store.end("one", OWNER, State.FAILED, code=13, message="out of memory")
+        await job_store.create("one", {}, {}, 10)
+    else:
+        await job_store.release(OWNER)
+    job, ended = await job_store.cancel("one")
+    assert (job.state, job.attempt, ended) == (State.CANCELLED, 1, True)
+    assert (job.start_time, job.progress, job.result) == (None, None, None)
+    assert (job.error_code, job.error_message) == (0, "")
+
+
 async def test_times_are_utc(job_store):
     await job_store.create("one", {}, {}, 10)
     job, (event,) = await job_store.events("one", 0)
