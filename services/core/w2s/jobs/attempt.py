@@ -31,7 +31,7 @@ class Attempt:
         claimed: When the job was claimed, by the event loop's clock, or a little before.
 
     Attributes:
-        stopped: Why the work was stopped; None while it was not.
+        stopped: Why the work was stopped last; None while it was not.
     """
 
     def __init__(
@@ -48,12 +48,15 @@ class Attempt:
         self._until = claimed + lease_s
 
     def stop(self, reason: Stop) -> None:
-        """Stops the work once: a second cancel would break into the clearing up after the first.
+        """Stops the work; what clears up after a cancel or a lost lease is not broken into by a second stop.
+
+        Work that puts things away for the next server is stopped again, though, when nobody
+        needs them any more or that server may have begun.
 
         Args:
             reason: Why; the work finds its value in `CancelledError.args`.
         """
-        if self.stopped is None:
+        if self.stopped is None or (self.stopped is Stop.STOPPING and reason is not Stop.STOPPING):
             self.stopped = reason
             self.task.cancel(reason.value)
 

@@ -141,7 +141,8 @@ class JobStore:
             if row and row.state != State.FAILED:
                 return _job(row), False
             if size > slots:
-                raise FailedPrecondition(f"{self.kind}/{id_} needs {size} slots, and this server has {slots}")
+                needs = f"{self.kind}/{id_} needs {size} slots"
+                raise FailedPrecondition(f"{needs} and can never start here: this server has {slots}")
             waiting = select(func.count()).where(_JobRow.kind == self.kind, _JobRow.state == State.QUEUED)
             if (session.scalar(waiting) or 0) >= max_queued:
                 raise ResourceExhausted(f"{max_queued} {self.kind} are waiting, which is the limit", 10.0)

@@ -97,6 +97,32 @@ async def test_a_second_stop_does_not_break_into_the_clearing_up_of_the_first():
         assert (cleared.is_set(), attempt.stopped) == (True, Stop.CANCELLED)
 
 
+@pytest.mark.parametrize("lease", [Lease.LOST, Lease.CANCELLED])
+async def test_work_that_puts_things_away_for_the_next_server_is_told_when_that_is_in_vain(lease):
+    reasons = []
+
+    async def renew():
+        return lease if reasons else Lease.HELD
+
+    async def work():
+        for _ in range(2):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                reasons.append(error.args)
+        await asyncio.sleep(LEASE_S)
+
+    async with attempt_with(renew, work()) as attempt:
+        await asyncio.sleep(0)
+        for _ in range(2):
+            attempt.stop(Stop.STOPPING)
+            await asyncio.sleep(0)
+        await asyncio.wait([attempt.task])
+        assert not attempt.task.cancelled()
+        assert reasons == [("stopping",), (lease.name.lower(),)]
+        assert attempt.stopped == lease.name.lower()
+
+
 async def test_work_keeps_its_lease_while_it_clears_up():
     renewals, cleared = [], asyncio.Event()
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from collections import defaultdict
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from w2s.errors import AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
@@ -317,7 +319,7 @@ async def test_a_job_of_a_higher_priority_overtakes_those_that_wait(serve, work)
 
 async def test_a_job_that_can_never_fit_is_refused(serve):
     async with serve(slots=2) as manager:
-        with pytest.raises(FailedPrecondition, match="runs/one needs 3 slots, and this server has 2"):
+        with pytest.raises(FailedPrecondition, match=r"runs/one needs 3 slots and can never start here: .* has 2"):
             await manager.create("one", SPEC, size=3)
         with pytest.raises(NotFound):
             await manager.get("one")
@@ -485,8 +487,39 @@ async def test_a_job_that_is_cancelled_while_its_server_stops_is_counted_once(se
     assert [(job.id, job.state) for job in over] == [("one", State.CANCELLED)]
 
 
+async def test_work_that_is_stopping_is_told_when_it_is_cancelled_or_its_lease_is_lost(serve, elsewhere):
+    began, seen = asyncio.Event(), defaultdict(list)
+
+    async def execute(job, report):
+        began.set()
+        for _ in range(2):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                seen[job.id].append(error.args)
+        raise asyncio.CancelledError
+
+    over = []
+    async with serve(slots=2, execute=execute, on_end=over.append, lease_s=0.3) as manager:
+        for id_ in ("cancelled", "lost"):
+            began.clear()
+            await manager.create(id_, SPEC)
+            await began.wait()
+        stop = asyncio.create_task(manager.stop())
+        await asyncio.sleep(0.01)
+        taken = text(
+            "UPDATE jobs SET owner = 'h/b/n/1/1/x', lease_until = '2100-01-01 00:00:00.000000' WHERE id = 'lost'"
+        )
+        await elsewhere.run(lambda session: session.execute(taken))
+        assert (await manager.cancel("cancelled")).state is State.CANCELLED
+        await stop
+    assert seen == {reason: [("stopping",), (reason,)] for reason in ("cancelled", "lost")}
+    assert [job.id for job in over] == ["cancelled"]
+    assert (await manager.get("lost")).state is State.RUNNING
+
+
 async def test_a_stop_waits_for_a_cancelled_job_to_clear_up(serve, job_store):
-    began, cleared = asyncio.Event(), asyncio.Event()
+    began, cleared, seen = asyncio.Event(), asyncio.Event(), []
 
     async def execute(job, report):
         try:
@@ -494,6 +527,7 @@ async def test_a_stop_waits_for_a_cancelled_job_to_clear_up(serve, job_store):
             await asyncio.Event().wait()
         finally:
             await cleared.wait()
+            seen.append("cleared")
 
     async with serve(execute=execute) as manager:
         await manager.create("one", SPEC)
@@ -501,6 +535,7 @@ async def test_a_stop_waits_for_a_cancelled_job_to_clear_up(serve, job_store):
         cancelling = asyncio.create_task(manager.cancel("one"))
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_later(0.05, cleared.set)
+    assert seen == ["cleared"]
     assert (await cancelling).state is State.CANCELLED
     assert (await job_store.get("one")).state is State.CANCELLED
 
