@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +25,8 @@ from w2s.jobs.store import JobStore
 log = logging.getLogger(__name__)
 
 INTERNAL = 13
+
+P = ParamSpec("P")
 
 # Tells how far a job has come; may be called from any thread.
 Report = Callable[[Progress], None]
@@ -280,7 +282,14 @@ class JobManager:
     def _over(self, job: Job) -> None:
         self._changed.ring()
         log.info("job ended", extra={"kind": job.kind, "job": job.id, "state": job.state.value})
-        self._on_end(job)
+        self._tell(self._on_end, job)
+
+    def _tell(self, whom: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
+        try:
+            whom(*args, **options)
+        except Exception:
+            # A listener's fault is no job's, and the queue goes on.
+            log.exception("a listener failed", extra={"kind": self._store.kind})
 
     def _database_failed(self, error: SQLAlchemyError) -> None:
         log.error("the database failed the jobs", extra={"kind": self._store.kind, "reason": str(error)})
@@ -304,7 +313,7 @@ class JobManager:
                 await asyncio.wait([asyncio.wrap_future(latest)])
 
     async def _report(self, id_: str, progress: Progress) -> None:
-        self._on_progress(id_, progress)
+        self._tell(self._on_progress, id_, progress)
         await self._store.report(id_, self.owner, progress)
         self._changed.ring()
 

@@ -36,6 +36,22 @@ async def test_a_job_runs_to_its_result(serve, work):
     assert [done.id for done in over] == ["one"]
 
 
+async def test_the_queue_outlives_listeners_that_fail(serve, work):
+    def fail(*arguments):
+        raise RuntimeError("no such series")
+
+    work.reports = [Progress("train", 1, 2)]
+    work.go["one"].set()
+    async with serve(on_end=fail, on_progress=fail) as manager:
+        await manager.create("one", SPEC)
+        job = await ended(manager, "one")
+        assert (job.state, job.progress) == (State.SUCCEEDED, work.reports[0])
+        await manager.create("two", SPEC)
+        await work.began["two"].wait()
+        await manager.create("three", SPEC)
+        assert (await manager.cancel("three")).state is State.CANCELLED
+
+
 async def test_a_repeated_create_finds_the_job_of_the_first(serve, work):
     async with serve() as manager:
         first = await manager.create("one", SPEC)
