@@ -45,7 +45,8 @@ test: setup ## Run the unit, integration and end-to-end tests.
 
 .PHONY: e2e-postgres
 e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs Debian's postgresql).
-	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest tests/integration/test_replicas.py tests/integration/test_swaps.py
+	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest tests/integration/test_replicas.py tests/integration/test_swaps.py \
+	  tests/unit/core/test_migrations.py tests/unit/supervisor/test_migrations.py
 
 .PHONY: bench
 bench: setup ## Run the benchmarks (ratios against a peer in the same run).

@@ -80,7 +80,8 @@ class TrainerApp:
 
     def _ended(self, job: Job) -> None:
         self._metrics.ended(job)
-        if job.state is State.CANCELLED:
+        # A failed run goes on from its checkpoints when it is created again.
+        if job.state is not State.FAILED:
             # Whoever asked for it may not be there any more to clear up.
             removal = asyncio.create_task(asyncio.to_thread(self._files.remove_checkpoints, job.id))
             self._removals.add(removal)

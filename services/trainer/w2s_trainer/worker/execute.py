@@ -40,12 +40,7 @@ def execute(context: RunContext) -> dict[str, Any]:
         W2SError: An input is missing, damaged or does not fit, a loss is no number, or
             there is no space left.
     """
-    run = _Run(Desk(context), context.spec)
-    result = run.student()
-    run.desk.wait_for_all()
-    if run.desk.first:
-        run.desk.workspace.clear()
-    return result
+    return _Run(Desk(context), context.spec).student()
 
 
 @dataclass(frozen=True)
