@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from w2s.models.adapters import without_adapters
 from w2s.models.language_model import Given, LanguageModel
 from w2s.objectives import sum_log_probs, token_log_probs
 
@@ -38,6 +40,10 @@ class CompletionScorer(nn.Module):
     def enable_checkpointing(self) -> None:
         """Keeps no activations of the layers for the backward pass, which computes them again."""
         self.model.activation_checkpointing_enable()
+
+    def without_adapters(self) -> AbstractContextManager[None]:
+        """Within it, completions are scored by the model that the adapters were put on: the reference of DPO."""
+        return without_adapters(self.model)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor) -> Tensor:
         """Summed log-probabilities of what a mask shows, each token given those before it.

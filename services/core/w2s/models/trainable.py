@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA
 from w2s.errors import InvalidArgument
@@ -99,18 +100,20 @@ def build_language_model(spec: ModelSpec, weights: Weights) -> Trainable:
     model, tokenizer = load_causal(spec, weights)
     with loading("model.base"):
         scorer = CompletionScorer(model)
+    body = model.base_model
+    assert isinstance(body, PreTrainedModel)
     if spec.lora is not None:
         model.requires_grad_(False)
-        adapt(model.base_model, spec.lora)
+        adapt(body, spec.lora)
     else:
-        freeze_below(model.base_model, trained_from(spec, model.base_model))
+        freeze_below(body, trained_from(spec, body))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InvalidArgument("model.train_from_layer", "leaves nothing of this language model to train")
     return Trainable(scorer, tokenizer, [], LANGUAGE_MODEL_SCHEMA, lambda: build_language_model(spec, weights))
 
 
 def _headed(
-    spec: ModelSpec, weights: Weights, names: list[str], reads: str
+    spec: ModelSpec, weights: Weights, names: list[str], reads: Literal["classes", "reward"]
 ) -> tuple[Classifier, PreTrainedTokenizerBase]:
     body, tokenizer = load_body(spec, weights)
     config = ClassifierConfig(
