@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TypeVar
 
 from w2s.errors import Cancelled
@@ -19,7 +20,7 @@ async def run_stoppable(executor: Executor, work: Callable[[Check], T]) -> T:
     """Runs `work(check)` in an executor.
 
     When the awaiting task is cancelled, `check` raises in the work, and the cancellation
-    goes on once the work has ended: nothing runs on behind its back.
+    goes on once the work has ended, however often it is repeated: nothing runs on behind its back.
     """
     stop = threading.Event()
 
@@ -35,5 +36,7 @@ async def run_stoppable(executor: Executor, work: Callable[[Check], T]) -> T:
         stop.set()
         # Asked of the executor's own future: asyncio's would say yes to work that runs already.
         if not future.cancel():
-            await asyncio.wait([done])
+            while not done.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([done])
         raise

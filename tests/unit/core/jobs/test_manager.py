@@ -534,6 +534,16 @@ async def test_work_that_is_stopping_is_told_when_it_is_cancelled_or_its_lease_i
     assert (await manager.get("lost")).state is State.RUNNING
 
 
+async def test_a_stop_tells_of_a_job_that_another_server_has_cancelled_unheard(serve, work, job_store):
+    """The lease, by whose renewal it would be heard of, is renewed after 5 s."""
+    over = []
+    async with serve(on_end=over.append) as manager:
+        await manager.create("one", SPEC)
+        await work.began["one"].wait()
+        await job_store.cancel("one")
+    assert [(job.id, job.state) for job in over] == [("one", State.CANCELLED)]
+
+
 async def test_a_stop_waits_for_a_cancelled_job_to_clear_up(serve, job_store):
     began, cleared, seen = asyncio.Event(), asyncio.Event(), []
 

@@ -42,6 +42,24 @@ async def test_a_cancel_stops_the_work_and_waits_for_its_end(executor):
     assert seen == ["stopped"]
 
 
+async def test_a_second_cancel_does_not_leave_the_work_behind(executor):
+    loop, began, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def work(check):
+        loop.call_soon_threadsafe(began.set)
+        gate.wait()
+
+    task = asyncio.create_task(run_stoppable(executor, work))
+    await began.wait()
+    for reason in ("stopping", "lost"):
+        task.cancel(reason)
+        await asyncio.sleep(0.02)
+    assert not task.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_work_that_has_not_begun_never_does(executor, monkeypatch):
     gate, ran, submitted = threading.Event(), [], asyncio.Event()
     executor.submit(gate.wait)
