@@ -465,3 +465,17 @@ def busy(oracle, publish, metric, eventually):
         assert len(call.result().labels) == len(rows)
 
     return hold
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory):
+    """A folder of random models that read bytes: an encoder and a decoder with a chat template."""
+    from helpers.tiny_models import byte_tokenizer, causal, headed
+
+    root = tmp_path_factory.mktemp("bases")
+    for name, model in {"encoder": headed("bert"), "decoder": causal("llama"), "nan": headed("bert")}.items():
+        if name == "nan":
+            model.base_model.embeddings.word_embeddings.weight.data[ord("%")] = float("nan")
+        model.save_pretrained(root / name)
+        byte_tokenizer(chat=True).save_pretrained(root / name)
+    return root

@@ -28,20 +28,6 @@ WORDS = ["red", "blue", "green", "gold", "grey", "pink", "teal", "plum"]
 
 
 @pytest.fixture(scope="module")
-def bases(tmp_path_factory):
-    """A folder of random models that read bytes: an encoder and a decoder with a chat template."""
-    from helpers.tiny_models import byte_tokenizer, causal, headed
-
-    root = tmp_path_factory.mktemp("bases")
-    for name, model in {"encoder": headed("bert"), "decoder": causal("llama"), "nan": headed("bert")}.items():
-        if name == "nan":
-            model.base_model.embeddings.word_embeddings.weight.data[ord("%")] = float("nan")
-        model.save_pretrained(root / name)
-        byte_tokenizer(chat=True).save_pretrained(root / name)
-    return root
-
-
-@pytest.fixture(scope="module")
 def server(bases, tmp_path_factory):
     from tests.integration.conftest import Server
 

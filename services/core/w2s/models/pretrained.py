@@ -12,6 +12,8 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s.errors import InvalidArgument, ResourceExhausted, W2SError
 
+_QUANTIZATION = ("hf_quantizer", "is_quantized", "quantization_method")
+
 
 @contextmanager
 def loading(field: str) -> Iterator[None]:
@@ -82,10 +84,16 @@ def load_pretrained(
         )
     # Where the weights lay on this machine is no part of what they are.
     model.config._name_or_path = ""
-    # The weights of a GGUF file are dequantized as they load; left in place, this marks them as quantized.
-    if gguf_file and hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    if gguf_file:
+        _forget_quantization(model)
     return Pretrained(model, tokenizer, tuple(sorted(info["missing_keys"])))
+
+
+def _forget_quantization(model: PreTrainedModel) -> None:
+    """The weights of a GGUF file are dequantized as they load; marked as quantized, they could not be saved."""
+    for holder, name in ((model.config, "quantization_config"), *((model, name) for name in _QUANTIZATION)):
+        if name in vars(holder):
+            delattr(holder, name)
 
 
 def load_tokenizer(location: str, **options: Any) -> PreTrainedTokenizerBase:

@@ -1,0 +1,58 @@
+"""What docs/trainer.md says runs, block after block, as one script."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from w2s_cli.local import LocalServices
+from w2s_trainer.metrics import TrainerMetrics
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text()
+
+# The shared demo may run inside the first test, and SmolLM2 loads in the guide.
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def trainer(demo):
+    """The environment that the guide asks for: the demo's trainer, up again with the demo's state."""
+    services = LocalServices(demo[0] / "services")
+    try:
+        yield {"W2S_TRAINER_ADDRESS": services.start("trainer").grpc, "W2S_ARTIFACT_ROOT": services.artifact_root}
+    finally:
+        services.stop()
+
+
+def test_the_guide_runs(trainer):
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    ended = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **trainer},
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    printed = ended.stdout.splitlines()
+    stages = list(dict.fromkeys(line.split()[0] for line in printed if re.fullmatch(r"[a-z]+ \d+", line)))
+    assert stages == ["load", "reference", "train", "evaluate", "save"]
+    assert re.fullmatch(r"JOB_STATE_SUCCEEDED sha256:[0-9a-f]{64} 8", printed[-2])
+    assert printed[-1] == "1 dpo"
+
+
+def test_the_metrics_it_names_are_those_there_are():
+    registry = CollectorRegistry()
+    TrainerMetrics(registry)
+    there = {metric.name for metric in registry.collect()}
+    cells = re.findall(r"^\| (`w2s_trainer[^|]+) \|", GUIDE, re.MULTILINE)
+    named = {name.strip("`") for cell in cells for name in cell.split(", ")}
+    full = {name if name.startswith("w2s") else f"w2s_trainer{name}" for name in named}
+    assert {name.removesuffix("_total") if name != "w2s_trainer_total_steps" else name for name in full} == there
