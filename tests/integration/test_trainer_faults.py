@@ -33,8 +33,8 @@ def spec(bases, run_spec, labels):
 
 @pytest.fixture
 def start(serve, bases):
-    """Starts a trainer of a test's own."""
-    return lambda *flags: serve("trainer", f"--model-roots={bases}", *flags)
+    """Starts a trainer of a test's own; models this small gain nothing from more threads."""
+    return lambda *flags: serve("trainer", f"--model-roots={bases}", "--threads=1", *flags)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_killed_server_goes_on_where_its_run_was(start, bases, gone, spec, exp
             kill(processes)
         server.kill()
     gone(processes)
-    server.start(f"--model-roots={bases}", EACH_STEP)
+    server.start(f"--model-roots={bases}", "--threads=1", EACH_STEP)
     with server.client() as trainer:
         run = trainer.ended(run)
         events = list(trainer.WatchRun(name=run.name))
@@ -125,7 +125,7 @@ def test_a_stopped_server_leaves_a_checkpoint_and_goes_within_its_grace(start, b
     checkpoints = [name for name in store.workspace("models", "stopped-server").names() if name.startswith("main-step")]
     assert len(checkpoints) == 1
     stopped_at = int(checkpoints[0].rpartition("-")[2])
-    server.start(f"--model-roots={bases}")
+    server.start(f"--model-roots={bases}", "--threads=1")
     with server.client() as trainer:
         run = trainer.ended(run)
         events = list(trainer.WatchRun(name=run.name))
