@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -44,7 +46,9 @@ def needs_checkpointing(model: nn.Module, longest: int, budget: int, device: tor
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if device.type != "cuda" or not trained:
         return False
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
+    # A head's configuration holds its body's.
+    config = getattr(config, "body", config)
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     layers, hidden = getattr(text, "num_hidden_layers", 0), getattr(text, "hidden_size", 0)
     frozen = sum(p.numel() * p.element_size() for p in model.parameters() if not p.requires_grad)

@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
@@ -187,7 +188,8 @@ class ObjectiveTrainer(Trainer):
     def trained_weights(self) -> dict[str, Tensor]:
         """Copies of what trains, on the CPU; of every weight where they are shared out among processes."""
         if self.is_fsdp_enabled:
-            return dict(get_model_state_dict(self.model_wrapped, options=_WHOLE))
+            whole: dict[str, Any] = get_model_state_dict(self.model_wrapped, options=_WHOLE)
+            return whole
         trained = (pair for pair in self._module.named_parameters() if pair[1].requires_grad)
         return {name: parameter.detach().to("cpu", copy=True).contiguous() for name, parameter in trained}
 
@@ -226,7 +228,7 @@ class ObjectiveTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self._best is not None:
             self._best.load(Path(resume_from_checkpoint))
-        weights = load_file(Path(resume_from_checkpoint, _WEIGHTS))
+        weights: dict[str, Any] = load_file(Path(resume_from_checkpoint, _WEIGHTS))
         if self.is_fsdp_enabled:
             set_model_state_dict(self.model_wrapped, weights, options=_WHOLE)
         else:
@@ -240,7 +242,7 @@ class ObjectiveTrainer(Trainer):
         state = get_optimizer_state_dict(self.model_wrapped, self._sharded_optimizer(), options=_WHOLE)
         if self.args.should_save:
             torch.save(state, Path(output_dir, OPTIMIZER_NAME))
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir, SCHEDULER_NAME))
+            torch.save(self._schedule().state_dict(), Path(output_dir, SCHEDULER_NAME))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if not self.is_fsdp_enabled or checkpoint is None:
@@ -251,7 +253,11 @@ class ObjectiveTrainer(Trainer):
             for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
         )
         set_optimizer_state_dict(self.model_wrapped, self._sharded_optimizer(), state, options=_WHOLE)
-        self.lr_scheduler.load_state_dict(schedule)
+        self._schedule().load_state_dict(schedule)
+
+    def _schedule(self) -> LRScheduler:
+        assert self.lr_scheduler is not None
+        return self.lr_scheduler
 
     def _sharded_optimizer(self) -> torch.optim.Optimizer:
         wrapped: Any = self.optimizer

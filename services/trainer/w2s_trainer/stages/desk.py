@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -17,7 +18,11 @@ from w2s_trainer.loop.course import Course
 from w2s_trainer.spec import Precision, Schedule, Sharding, TrainingConfig
 from w2s_trainer.worker.context import RunContext
 
-_SCHEDULES = {Schedule.LINEAR: "linear", Schedule.COSINE: "cosine", Schedule.CONSTANT: "constant"}
+_SCHEDULES: dict[Schedule, Literal["linear", "cosine", "constant"]] = {
+    Schedule.LINEAR: "linear",
+    Schedule.COSINE: "cosine",
+    Schedule.CONSTANT: "constant",
+}
 
 
 class Desk:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from w2s.artifacts.tables import Dataset
 from w2s.errors import InvalidArgument
@@ -110,7 +111,7 @@ def train(stage: Stage, desk: Desk) -> Trained:
     desk.send(Progress("load"))
     torch.manual_seed(stage.training.seed)
     trainable = _build(stage)
-    trainable.module.to(desk.device)
+    nn.Module.to(trainable.module, desk.device)
     encode = _encoder(stage, trainable, desk, _reference(stage, trainable, desk))
     parts = [encode(data) for data in (stage.data, *stage.mixed)]
     examples = concat(parts)

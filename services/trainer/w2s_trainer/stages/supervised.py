@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -28,9 +29,13 @@ from w2s_trainer.data import confident_rows, holdout
 from w2s_trainer.spec import ConfidenceFilter
 
 Table = Dataset | PairDataset | CompletionDataset
-T = TypeVar("T", Dataset, PairDataset, CompletionDataset)
+T = TypeVar("T", bound=Table)
 
-_READERS = {EXAMPLES_SCHEMA: read_dataset, PAIRS_SCHEMA: read_pairs, COMPLETIONS_SCHEMA: read_completions}
+_READERS: dict[str, Callable[[ArtifactStore, ArtifactRef, str], Table]] = {
+    EXAMPLES_SCHEMA: read_dataset,
+    PAIRS_SCHEMA: read_pairs,
+    COMPLETIONS_SCHEMA: read_completions,
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def read(
         NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
     """
     table = _read(store, dataset, field)
-    parents = (_parent(field, table),)
+    parents: tuple[Parent, ...] = (_parent(field, table),)
     if isinstance(table, CompletionDataset):
         return _written(store, table, labels, parents, skip_unlabeled)
     truth = torch.from_numpy(table.labels.astype(np.int64))
@@ -122,8 +127,7 @@ def read(
 
 def _read(store: ArtifactStore, ref: ArtifactRef, field: str) -> Table:
     manifest = expect_schema(store, ref, tuple(_READERS), field)
-    table: Table = _READERS[manifest.data_schema](store, ref, field)
-    return table
+    return _READERS[manifest.data_schema](store, ref, field)
 
 
 def _written(
