@@ -63,11 +63,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
             yield job_event(event)
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.Run:
-        job = await self._runs.cancel(resource_id(request.name, "runs"))
-        if job.state is State.CANCELLED:
-            # One that waited was executed by nobody who could clear up after it.
-            await asyncio.to_thread(self._files.remove_checkpoints, job.id)
-        return _run(job)
+        return _run(await self._runs.cancel(resource_id(request.name, "runs")))
 
     async def DeleteRun(self, request: pb.DeleteRunRequest, context: Context) -> empty_pb2.Empty:
         job = await self._runs.get(resource_id(request.name, "runs"))

@@ -99,10 +99,17 @@ def body_fingerprint(model: Classifier) -> str:
     return hashlib.sha256(f"{said}/{state_digest(model.body)}".encode()).hexdigest()
 
 
-def state_digest(module: torch.nn.Module) -> str:
-    """sha256 in hex over a module's weights: names, dtypes, shapes and values."""
+def state_digest(module: torch.nn.Module, without: str | None = None) -> str:
+    """sha256 in hex over a module's weights: names, dtypes, shapes and values.
+
+    Args:
+        module: The module.
+        without: Leaves out weights whose names hold this.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
+        if without is not None and without in name:
+            continue
         digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}/".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

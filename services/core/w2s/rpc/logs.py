@@ -29,8 +29,9 @@ def configure_logs(level: str, service: str) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # It has a line for every request at INFO.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    # They have a line for every request and every plugin at INFO.
+    for chatty in ("httpx2", "alembic.runtime.plugins"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @contextlib.asynccontextmanager

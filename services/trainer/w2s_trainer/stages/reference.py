@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from w2s.models.scorer import CompletionScorer
 from w2s_trainer.data import PreferenceExamples
 from w2s_trainer.loop.scoring import outputs_of
 
@@ -19,8 +20,8 @@ class Reference:
     """A model's log-probabilities of completions, before it is trained.
 
     Args:
-        model: A completion scorer, on its device, as its base is.
-        digest: Of its weights.
+        model: A completion scorer, on its device; its adapters are left out.
+        digest: Of its weights without them.
         folder: Where log-probabilities are kept; several processes may share it.
         device: Where the model is.
         budget: Padded tokens of a batch.
@@ -28,7 +29,7 @@ class Reference:
     """
 
     def __init__(
-        self, model: nn.Module, digest: str, folder: Path, device: torch.device, budget: int, *, bfloat16: bool
+        self, model: CompletionScorer, digest: str, folder: Path, device: torch.device, budget: int, *, bfloat16: bool
     ) -> None:
         self._model = model
         self._digest = digest
@@ -53,7 +54,7 @@ class Reference:
 
     def _compute(self, examples: PreferenceExamples) -> Tensor:
         sums = torch.empty(len(examples.ids), 2)
-        with torch.autocast(self._device.type, torch.bfloat16, self._bfloat16):
+        with self._model.without_adapters(), torch.autocast(self._device.type, torch.bfloat16, self._bfloat16):
             for rows, outputs, _ in outputs_of(self._model, examples, self._device, self._budget):
                 sums[rows] = outputs.float().cpu().view(2, -1).T
         return sums

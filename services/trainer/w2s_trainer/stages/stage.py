@@ -11,6 +11,7 @@ from torch import nn
 from w2s.artifacts.tables import Dataset
 from w2s.errors import InvalidArgument
 from w2s.jobs import Progress
+from w2s.models.scorer import CompletionScorer
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
 from w2s.models.trainable import (
@@ -151,10 +152,12 @@ def _build(stage: Stage) -> Trainable:
 def _reference(stage: Stage, trainable: Trainable, desk: Desk) -> Reference | None:
     if not isinstance(stage.objective.loss, Dpo):
         return None
+    assert isinstance(trainable.module, CompletionScorer)
     desk.send(Progress("reference"))
     return Reference(
         trainable.module,
-        state_digest(trainable.module),
+        # Adapters are drawn anew by each seed, and say nothing yet.
+        state_digest(trainable.module, without="lora_"),
         desk.cache / "reference",
         desk.device,
         desk.settings.token_budget,

@@ -40,7 +40,11 @@ def execute(context: RunContext) -> dict[str, Any]:
         W2SError: An input is missing, damaged or does not fit, a loss is no number, or
             there is no space left.
     """
-    return _Run(Desk(context), context.spec).student()
+    desk = Desk(context)
+    if desk.first:
+        # Whoever has the run writes here alone.
+        desk.workspace.sweep()
+    return _Run(desk, context.spec).student()
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class _Run:
     def _hop(self, index: int, hop: Hop) -> ArtifactRef:
         """A model of the chain as it is stored, once it has labelled what the next is trained on."""
         model = self.desk.store.find("models", self._key(f"hop-{index}"))
-        if model is not None and self._labels(index + 1) is not None:
+        if model is not None and self._has_labelled(index, model):
             return self._own(model)
         dataset = hop.dataset or self.spec.dataset
         stage = Stage(
@@ -102,6 +106,16 @@ class _Run:
         label(trained, stage.objective, read(self.desk.store, self._next(index)), self.desk, index, model)
         self.desk.wait_for_all()
         return model
+
+    def _has_labelled(self, index: int, model: ArtifactRef) -> bool:
+        """Whether a hop's model has labelled what comes next; another run of this id may have left labels, too."""
+        labels = self._labels(index + 1)
+        if labels is None:
+            return False
+        made_by = [parent.digest for parent in self.desk.store.manifest(labels.uri).parents if parent.role == "model"]
+        if made_by != [model.digest]:
+            raise AlreadyExists(f"{labels.uri} was made by another model; delete it, or use another request_id")
+        return True
 
     def _next(self, index: int) -> ArtifactRef:
         """What the model after a hop is trained on."""

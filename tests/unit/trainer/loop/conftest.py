@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+
+from w2s.artifacts import ArtifactStore
+from w2s.objectives import confidence_targets, row_cross_entropy
 from w2s_trainer.loop.checkpoints import Checkpoints
 from w2s_trainer.loop.contract import Micro
 from w2s_trainer.loop.course import Course
 from w2s_trainer.loop.fit import fit
-
-from w2s.artifacts import ArtifactStore
-from w2s.objectives import confidence_targets, row_cross_entropy
 
 
 class Words:
