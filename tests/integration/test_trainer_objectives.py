@@ -306,6 +306,8 @@ def test_two_processes_train_as_one(spec, trainer, store, datasets, objective, s
     losses = {"auxiliary_confidence": pb.AuxiliaryConfidence(), "dpo": pb.Dpo()}
     dataset = "pairs" if objective == "dpo" else "examples"
     one = spec("decoder", dataset, epochs=2, fields={"labels": datasets["labels"]}, **{objective: losses[objective]})
+    if sharding == "FULLY_SHARDED":
+        one.early_stopping.holdout_fraction = 0.25
     resources = pb.Resources(processes=2, sharding=pb.Sharding.Value(f"SHARDING_{sharding}"))
     two = trainer.ended(trainer.CreateRun(run=pb.Run(spec=one, resources=resources)))
     assert two.status.state == common.JOB_STATE_SUCCEEDED, two.status.error.message

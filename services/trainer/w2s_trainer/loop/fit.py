@@ -109,14 +109,15 @@ def fit(
 
 def _outcome(trainer: ObjectiveTrainer, flow: _Flow, best: Best | None, seconds: float) -> Outcome:
     steps = trainer.state.global_step
-    chosen = best.step if best is not None and best.weights else steps
+    # A step, and not weights: where they are shared out, the first process alone has the best ones.
+    kept = best if best is not None and best.step else None
     state = None
     if not flow.stopped and trainer.is_fsdp_enabled:
-        state = best.weights if best is not None and best.weights else trainer.trained_weights()
-    elif not flow.stopped and best is not None and best.weights:
-        trainer.load_trained(best.weights)
+        state = kept.weights if kept else trainer.trained_weights()
+    elif not flow.stopped and kept:
+        trainer.load_trained(kept.weights)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return Outcome(steps, chosen, losses[-1] if losses else math.nan, seconds, flow.stopped, state)
+    return Outcome(steps, kept.step if kept else steps, losses[-1] if losses else math.nan, seconds, flow.stopped, state)
 
 
 def _arguments(course: Course, steps: int, device: torch.device, scratch: Path) -> TrainingArguments:
@@ -191,9 +192,12 @@ class _Flow(TrainerCallback):
         if last or evaluates or step % self._every == 0 or time.monotonic() - self._told > _REPORT_SECONDS:
             self._tell(state)
         if evaluates:
-            self._evaluate(state, control)
-        control.should_save = self._trainer.save_due
-        if self._trainer.stop and not last:
+            self._evaluate(state)
+        # The step that ends training leaves no checkpoint: going on from there, one more step would be taken.
+        over = self._best is not None and self._best.waited_enough
+        control.should_training_stop = control.should_training_stop or over
+        control.should_save = self._trainer.save_due and not over
+        if self._trainer.stop and not (last or over):
             self.stopped = control.should_save = control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -210,7 +214,7 @@ class _Flow(TrainerCallback):
         self._report("train", state.global_step, state.max_steps, figures)
         self._told = time.monotonic()
 
-    def _evaluate(self, state: TrainerState, control: TrainerControl) -> None:
+    def _evaluate(self, state: TrainerState) -> None:
         trainer, figures = self._trainer, dict[str, float]()
         for curve in self._curves:
             found = score(
@@ -220,10 +224,8 @@ class _Flow(TrainerCallback):
         self._report("evaluate", state.global_step, state.max_steps, figures)
         if self._best is None:
             return
-        if self._best.improves(figures):
+        if self._best.improves(trainer.agreed(figures)):
             self._best.keep(state.global_step, trainer.trained_weights())
-        if self._best.waited_enough:
-            control.should_training_stop = True
 
 
 def _silent(stage: str, step: int, total: int, figures: dict[str, float]) -> None:

@@ -168,6 +168,14 @@ class ObjectiveTrainer(Trainer):
             weight, (self.stop, self.save_due) = shared[0], (value > 0 for value in shared[1:].tolist())
         return weight
 
+    def agreed(self, figures: dict[str, float]) -> dict[str, float]:
+        """What the first process has found: all are to choose alike, and their devices may round otherwise."""
+        if self.args.world_size == 1:
+            return figures
+        shared = [figures]
+        dist.broadcast_object_list(shared, src=0)
+        return shared[0]
+
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The gradient's norm; nothing is trained on a loss or a gradient that is no number."""
         self.grad_norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]

@@ -196,6 +196,23 @@ def test_patience_ends_a_training_early(train, words, course, cross_entropy):
     assert (outcome.selected_step, outcome.steps) == (7, 21)
 
 
+def test_a_training_that_patience_ended_goes_on_no_further_when_it_is_begun_again(
+    train, words, course, cross_entropy, calm
+):
+    held = words(seed=1)
+    held.targets = held.targets.flip(1)
+    options = {
+        "curves": [Curve({"label_accuracy": "heldout_agreement"}, held, cross_entropy)],
+        "selection": Selection("heldout_agreement", patience=2),
+    }
+    settings = course(epochs=20, evaluations=20)
+    first, _, _ = train(words(), cross_entropy, settings, control=calm(save=True), **options)
+    # Its process was killed before the model was stored.
+    second, outcome, _ = train(words(), cross_entropy, settings, control=calm(save=True), **options)
+    assert (outcome.selected_step, outcome.steps) == (7, 21)
+    assert same(weights(second), weights(first))
+
+
 def test_the_best_weights_survive_an_interruption(train, words, course, cross_entropy, calm):
     held = words(seed=1)
     held.targets = held.targets.flip(1)
