@@ -122,7 +122,7 @@ def test_a_stopped_server_leaves_a_checkpoint_and_goes_within_its_grace(start, b
         server.process.terminate()
         assert server.process.wait(timeout=30) == 0
     gone(processes)
-    checkpoints = [name for name in store.workspace("models", "stopped-server").names() if name.startswith("main-step")]
+    checkpoints = [name for name in store.workspace("models", "stopped-server").names() if name.startswith("main-")]
     assert len(checkpoints) == 1
     stopped_at = int(checkpoints[0].rpartition("-")[2])
     server.start(f"--model-roots={bases}", "--threads=1")
@@ -181,7 +181,7 @@ def test_a_full_disk_fails_the_run_with_the_reason_and_leaves_the_last_checkpoin
     assert (run.status.state, run.status.error.code) == (common.JOB_STATE_FAILED, 8), run.status.error.message
     assert "no space left on the device" in run.status.error.message
     workspace = store.workspace("models", "full-disk")
-    last = [name for name in workspace.names() if name.startswith("main-step")][-1]
+    last = [name for name in workspace.names() if name.startswith("main-")][-1]
     assert workspace.folder(last) is not None
     assert f"the checkpoint of step {int(last.rpartition('-')[2])} is intact" in run.status.error.message
 

@@ -12,12 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
-from w2s.jobs import Job, JobManager, JobStore, Progress, Report, State
+from w2s.jobs import Job, JobManager, JobStore, Progress, Report
 from w2s.models.sources import ModelSources
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener, serve
 from w2s.trainer.v1 import trainer_pb2_grpc
 from w2s_trainer.admission import Admission
+from w2s_trainer.cleanup import Cleanup
 from w2s_trainer.files import RunFiles
 from w2s_trainer.launch import launcher, slot_count
 from w2s_trainer.metrics import TrainerMetrics
@@ -49,11 +50,11 @@ class TrainerApp:
             on_end=self._ended,
         )
         self._launcher = launcher(settings, store, self._runs.owner)
+        self._cleanup = Cleanup(self._files, self._launcher)
         self._counting: asyncio.Task[None] | None = None
-        self._removals: set[asyncio.Task[None]] = set()
 
     def register(self, server: grpc.aio.Server) -> None:
-        servicer = TrainerServicer(self._runs, self._admission, self._files)
+        servicer = TrainerServicer(self._runs, self._admission, self._files, self._cleanup)
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, server)
 
     async def start(self, health: Health) -> dict[str, Listener]:
@@ -65,7 +66,7 @@ class TrainerApp:
         await self._runs.stop()
         if self._counting is not None:
             self._counting.cancel()
-        await asyncio.gather(*self._removals, return_exceptions=True)
+        await self._cleanup.close()
         self._launcher.close()
         self._database.close()
 
@@ -80,12 +81,7 @@ class TrainerApp:
 
     def _ended(self, job: Job) -> None:
         self._metrics.ended(job)
-        # A failed run goes on from its checkpoints when it is created again.
-        if job.state is not State.FAILED:
-            # Whoever asked for it may not be there any more to clear up.
-            removal = asyncio.create_task(asyncio.to_thread(self._files.remove_checkpoints, job.id))
-            self._removals.add(removal)
-            removal.add_done_callback(self._removals.discard)
+        self._cleanup.after(job)
 
     async def _count(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from w2s.rpc.convert import from_ref, job_event, job_states, job_status, resourc
 from w2s.trainer.v1 import trainer_pb2 as pb
 from w2s.trainer.v1 import trainer_pb2_grpc
 from w2s_trainer.admission import Admission
+from w2s_trainer.cleanup import Cleanup
 from w2s_trainer.files import RunFiles
 from w2s_trainer.spec import Resources, RunSpec
 
@@ -29,10 +30,11 @@ _MAX_PRIORITY = 1000
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     """The gRPC face of the trainer; each RPC is documented in its proto."""
 
-    def __init__(self, runs: JobManager, admission: Admission, files: RunFiles) -> None:
+    def __init__(self, runs: JobManager, admission: Admission, files: RunFiles, cleanup: Cleanup) -> None:
         self._runs = runs
         self._admission = admission
         self._files = files
+        self._cleanup = cleanup
 
     async def CreateRun(self, request: pb.CreateRunRequest, context: Context) -> pb.Run:
         asked = _asked(request.run)
@@ -40,6 +42,8 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
             await asyncio.to_thread(self._admit, asked, request.request_id)
         if request.validate_only:
             return asked.message()
+        # A run of that id may just have ended: what is removed of it is not this one's.
+        await self._cleanup.done(request.request_id)
         return _run(
             await self._runs.create(
                 request.request_id,
@@ -63,12 +67,15 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
             yield job_event(event)
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.Run:
-        return _run(await self._runs.cancel(resource_id(request.name, "runs")))
+        job = await self._runs.cancel(resource_id(request.name, "runs"))
+        await self._cleanup.done(job.id)
+        return _run(job)
 
     async def DeleteRun(self, request: pb.DeleteRunRequest, context: Context) -> empty_pb2.Empty:
         job = await self._runs.get(resource_id(request.name, "runs"))
         if not job.state.ended:
             raise FailedPrecondition(f"runs/{job.id} has not ended; cancel it first")
+        await self._cleanup.done(job.id)
         # Its files first: what a crash leaves half done is found again by the run's name.
         await asyncio.to_thread(self._files.remove_checkpoints, job.id)
         if request.delete_models:

@@ -104,10 +104,11 @@ class Workspace:
                 self._fs.rm(path, recursive=True)
 
     def sweep(self) -> None:
-        """Removes what a process that was killed left half done; for whoever is the only one who writes here."""
-        if self._copies is None and Path(self._base).is_dir():
+        """Removes folders that a process that was killed left half done; nobody else may publish meanwhile."""
+        if self._copies is None:
             for path in Path(self._base).glob(".*"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                # Blobs are small, and may be under way.
+                shutil.rmtree(path, ignore_errors=True)
 
     def clear(self) -> None:
         """Removes everything."""

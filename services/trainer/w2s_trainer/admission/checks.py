@@ -66,14 +66,24 @@ class Admission:
                 "request_id", f"at most {_MAX_ID_WITH_HOPS} characters with hops, got {len(request_id)}"
             )
         if request_id:
-            for key in (request_id, *(f"{request_id}-hop-{number}" for number in range(len(spec.hops)))):
+            hops = [f"{request_id}-hop-{number}" for number in range(len(spec.hops))]
+            for key in (request_id, *hops):
                 self._check_key(key, spec)
+            for key in hops:
+                self._check_labels(key)
 
     def _check_key(self, key: str, spec: RunSpec) -> None:
         store = self._sources.store
         found = store.find("models", key)
         if found is not None and store.manifest(found.uri).config.get("run") != spec.model_dump(mode="json"):
             raise AlreadyExists(f"{found.uri} was made by another spec; use another request_id, or delete that model")
+
+    def _check_labels(self, key: str) -> None:
+        store = self._sources.store
+        if store.find("labels", key) is not None and store.find("models", key) is None:
+            raise AlreadyExists(
+                f"{store.uri('labels', key)} is of a hop that is gone; use another request_id, or delete it"
+            )
 
     def check_spec(self, spec: RunSpec) -> None:
         """Checks that all a run reads is there and fits, and that what it makes has room.

@@ -53,6 +53,14 @@ class Rows(ABC):
         ).tolist()
         return longest
 
+    @cached_property
+    def token_counts(self) -> list[int]:
+        """Tokens of all of each example's sequences; features count as one."""
+        if not self.packs:
+            return [1] * len(self.ids)
+        total: list[int] = np.sum([pack.lengths for pack in self.packs], axis=0).tolist()
+        return total
+
     @property
     def truncated(self) -> int:
         """How many examples had a text cut."""

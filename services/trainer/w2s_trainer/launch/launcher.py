@@ -34,6 +34,9 @@ class Launcher(Protocol):
             W2SError: It could not be started.
         """
 
+    async def discard(self, run_id: str) -> None:
+        """Ends what may still be executed of a run that has ended, wherever it was begun."""
+
     def close(self) -> None:
         """Puts away what it needs; no run is executed any more."""
 
@@ -96,6 +99,9 @@ class LocalLauncher:
         async with self._slots.hold(resources.processes) as slots:
             start = partial(self._start, job, resources, self._slots.gpus(slots))
             return await Supervision(job.id, start, report, self._settings).result(self._waiting)
+
+    async def discard(self, run_id: str) -> None:
+        """Nothing is left: no process outlives the server that executes its run."""
 
     def close(self) -> None:
         """Ends the threads that waited for runs."""

@@ -69,6 +69,13 @@ class TrainJobLauncher:
                 await self._cancel(name)
             raise
 
+    async def discard(self, run_id: str) -> None:
+        """Deletes the TrainJob of a run that has ended; a server that stopped may have left it running."""
+        name = trainjob_name(run_id)
+        found = await self._jobs.get(name)
+        if found is not None and found["metadata"].get("annotations", {}).get(RUN) == run_id:
+            await self._cancel(name)
+
     def close(self) -> None:
         """Closes the connections to the cluster."""
         self._jobs.close()

@@ -76,7 +76,7 @@ class Cutter:
             "counted": [True] * len(mine) + [False] * spare,
             "shares": [len(part) for part in parts],
             "rows": list(rows),
-            "tokens": self._examples.sequences * sum(self._examples.lengths[row] for row in rows),
+            "tokens": sum(self._examples.token_counts[row] for row in rows),
         }
 
     def _parts(self, rows: Sequence[int]) -> list[list[int]]:

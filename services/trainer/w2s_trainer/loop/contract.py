@@ -37,6 +37,10 @@ class Examples(Protocol):
         """Tokens of each example's longest sequence, >= 1, length N."""
 
     @property
+    def token_counts(self) -> Sequence[int]:
+        """Tokens of all of each example's sequences, length N."""
+
+    @property
     def sequences(self) -> int:
         """Sequences that each example reads, >= 1."""
 

@@ -117,7 +117,9 @@ def _outcome(trainer: ObjectiveTrainer, flow: _Flow, best: Best | None, seconds:
     elif not flow.stopped and kept:
         trainer.load_trained(kept.weights)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return Outcome(steps, kept.step if kept else steps, losses[-1] if losses else math.nan, seconds, flow.stopped, state)
+    return Outcome(
+        steps, kept.step if kept else steps, losses[-1] if losses else math.nan, seconds, flow.stopped, state
+    )
 
 
 def _arguments(course: Course, steps: int, device: torch.device, scratch: Path) -> TrainingArguments:

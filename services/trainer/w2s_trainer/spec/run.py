@@ -50,7 +50,7 @@ class RunSpec(Frozen):
         """Whether ground truth has a part in it beyond `labels`."""
         oracles = [step is not None and step.oracle for step in (self.filter, self.early_stopping)]
         conflicts = [self.objective, *(hop.objective for hop in self.hops if hop.objective)]
-        return any(oracles) or any(objective.has_conflict for objective in conflicts)
+        return any(oracles) or any(objective.has_conflict for objective in conflicts) or bool(self.mixed_datasets)
 
     @model_validator(mode="after")
     def _evaluations_have_data(self) -> RunSpec:
@@ -79,15 +79,26 @@ class RunSpec(Frozen):
             kind = (hop.objective or self.objective).kind
             if kind is not self.objective.kind:
                 raise ValueError(f"hops[{index}].objective makes a {kind}, the run a {self.objective.kind}")
+            loss = (hop.objective or self.objective).loss
+            if isinstance(loss, Sft | LanguageModeling):
+                raise ValueError(f"hops[{index}] could label nothing: train it on classes, pairs or rewards")
+            if isinstance(loss, ConfidenceWindow) and loss.radius is None and index == 0 and self.labels is None:
+                raise ValueError(f"hops[{index}].objective.confidence_window.radius is needed without labels")
         if self.hops and isinstance(self.objective.loss, Sft):
             raise ValueError("hops of objective.sft would generate completions; label them with a supervisor instead")
+        stopping = self.early_stopping
+        if stopping and stopping.oracle and isinstance(self.objective.loss, Sft | LanguageModeling):
+            raise ValueError("early_stopping.oracle needs an objective of classes or preferences")
         return self
 
     @model_validator(mode="after")
     def _model_fits(self) -> RunSpec:
         language = self.objective.kind is Kind.LANGUAGE_MODEL
-        if language and (self.model.linear_probe or self.model.encoding != "TEXT_ENCODING_SINGLE"):
-            raise ValueError(f"objective.{self.objective.name} trains a language model: no linear_probe, no encoding")
-        if self.model.chat_template and self.objective.kind is Kind.CLASSIFIER:
-            raise ValueError("model.chat_template is for reward and language models")
+        for model in (self.model, *(hop.model for hop in self.hops)):
+            if language and (model.linear_probe or model.encoding != "TEXT_ENCODING_SINGLE"):
+                raise ValueError(
+                    f"objective.{self.objective.name} makes a language model: no linear_probe, no encoding"
+                )
+            if model.chat_template and self.objective.kind is Kind.CLASSIFIER:
+                raise ValueError("model.chat_template is for reward and language models")
         return self

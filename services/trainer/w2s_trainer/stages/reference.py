@@ -61,7 +61,9 @@ class Reference:
 
     def _key(self, examples: PreferenceExamples) -> str:
         """sha256 in hex over the reference and the very tokens that it reads, in their order."""
-        digest = hashlib.sha256(f"{self._digest}/{self._bfloat16}/{self._budget}".encode())
+        config = self._model.config.to_json_string()
+        said = f"{self._digest}/{config}/{self._device.type}/{self._bfloat16}/{self._budget}"
+        digest = hashlib.sha256(said.encode())
         for pack in (examples.chosen, examples.rejected):
             digest.update(pack.offsets.tobytes())
             for name, column in sorted(pack.columns.items()):

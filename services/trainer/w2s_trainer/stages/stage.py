@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -78,6 +80,23 @@ class Stage:
     stopping: EarlyStopping | None = None
     evaluation: Supervised | None = None
 
+    def origin(self, *, sharded: bool) -> str:
+        """sha256 in hex over all that decides the training: what another origin left is no part of it.
+
+        Args:
+            sharded: Whether weights are shared out, as checkpoints then hold other things.
+        """
+        read = [data for data in (self.data, *self.mixed, self.held_out, self.evaluation) if data is not None]
+        said = {
+            "settings": [part.model_dump(mode="json") for part in (self.model, self.objective, self.training)],
+            "stopping": self.stopping and self.stopping.model_dump(mode="json"),
+            "parents": [[parent.model_dump() for parent in data.parents] for data in read],
+            "examples": [len(data.table) for data in read],
+            "base": [self.weights.location, self.weights.parent.model_dump()],
+            "sharded": sharded,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -127,7 +146,7 @@ def train(stage: Stage, desk: Desk) -> Trained:
         loss,
         course,
         device=desk.device,
-        checkpoints=desk.checkpoints(stage.name),
+        checkpoints=desk.checkpoints(f"{stage.name}-{stage.origin(sharded=course.fully_sharded)[:12]}"),
         control=desk,
         report=_reporter(stage.progress, desk.send),
         curves=_curves(stage, encode, loss),

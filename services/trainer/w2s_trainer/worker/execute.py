@@ -13,11 +13,11 @@ from w2s.errors import AlreadyExists, DataLoss
 from w2s.jobs import Progress
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
-from w2s_trainer.spec import Hop, LanguageModeling, Objective, RunSpec
+from w2s_trainer.spec import GenerativeFirst, Hop, LanguageModeling, Objective, RunSpec
 from w2s_trainer.stages.chain import label
 from w2s_trainer.stages.desk import Desk
 from w2s_trainer.stages.stage import Stage, Trained, train
-from w2s_trainer.stages.supervised import read
+from w2s_trainer.stages.supervised import Supervised, read
 from w2s_trainer.worker.context import RunContext
 
 _LANGUAGE_MODELING = Objective(language_modeling=LanguageModeling())
@@ -105,6 +105,8 @@ class _Run:
         model = self._store(f"hop-{index}", stage, trained, [*stage.data.parents, stage.weights.parent])
         label(trained, stage.objective, read(self.desk.store, self._next(index)), self.desk, index, model)
         self.desk.wait_for_all()
+        # What was there before stays, whoever made it.
+        self._has_labelled(index, model)
         return model
 
     def _has_labelled(self, index: int, model: ArtifactRef) -> bool:
@@ -131,24 +133,33 @@ class _Run:
         first = self.spec.generative_first
         if first is None:
             return weights
-        folder = self.desk.workspace.folder("generative")
+        training = (first.training or self.spec.training).model_copy(update={"evaluations": 0})
+        model = _as_language_model(self.spec.model)
+        stage = Stage("generative", "generative", model, weights, _LANGUAGE_MODELING, training, self._text(first))
+        name = f"generative-{stage.origin(sharded=False)[:12]}"
+        folder = self.desk.workspace.folder(name)
         if folder is None:
-            training = (first.training or self.spec.training).model_copy(update={"evaluations": 0})
-            data = read(self.desk.store, first.dataset or self.spec.dataset, field="generative_first.dataset")
-            model = _as_language_model(self.spec.model)
-            stage = Stage("generative", "generative", model, weights, _LANGUAGE_MODELING, training, data)
-            trained = train(stage, self.desk)
-            folder = self._keep_generative(trained)
+            folder = self._keep_generative(train(stage, self.desk), name)
         return replace(weights, location=str(folder), revision=None, gguf_file=None, schema=None)
 
-    def _keep_generative(self, trained: Trained) -> Path:
+    def _text(self, first: GenerativeFirst) -> Supervised:
+        """What generative fine-tuning reads; of the run's own completions those that it is to learn."""
+        store, spec = self.desk.store, self.spec
+        if first.dataset is not None:
+            return read(store, first.dataset, field="generative_first.dataset")
+        own = read(store, spec.dataset)
+        if spec.labels is None or own.targets is not None:
+            return own
+        return read(store, spec.dataset, spec.labels, skip_unlabeled=spec.skip_unlabeled)
+
+    def _keep_generative(self, trained: Trained, name: str) -> Path:
         """Keeps a language model that the run goes on with, and is no result."""
         if self.desk.first:
             with tempfile.TemporaryDirectory(dir=self.desk.cache) as scratch:
                 trained.trainable.save(Path(scratch, "model"), trained.outcome.state)
-                self.desk.workspace.publish("generative", Path(scratch, "model"))
+                self.desk.workspace.publish(name, Path(scratch, "model"))
         self.desk.wait_for_all()
-        folder = self.desk.workspace.folder("generative")
+        folder = self.desk.workspace.folder(name)
         if folder is None:
             raise DataLoss(f"what generative fine-tuning of runs/{self.desk.run_id} made is gone or damaged")
         return folder

@@ -22,6 +22,7 @@ class Words:
 
     def __init__(self, features, targets, lengths):
         self.features, self.targets, self.lengths = features, targets, lengths
+        self.token_counts = lengths
         self.ids = [f"row-{index}" for index in range(len(features))]
 
     def micro(self, rows):

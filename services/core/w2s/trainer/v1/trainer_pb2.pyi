@@ -1148,7 +1148,7 @@ class RunResult(_message.Message):
     """The step whose weights were kept; `steps` without early stopping."""
     used_ground_truth: _builtins.bool
     """Whether ground truth had a part in it beyond `labels`: an oracle filter, an
-    oracle selection or an explicit conflict.
+    oracle selection, an explicit conflict or mixed datasets.
     """
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
