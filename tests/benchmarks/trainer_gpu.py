@@ -138,6 +138,10 @@ class Sequences:
         return [max(map(len, sequences)) for sequences in zip(*self.parts, strict=True)]
 
     @property
+    def token_counts(self) -> list[int]:
+        return [sum(map(len, sequences)) for sequences in zip(*self.parts, strict=True)]
+
+    @property
     def sequences(self) -> int:
         return len(self.parts)
 

@@ -14,10 +14,10 @@ import torch
 from benchmarks.report import Report, at_least
 from benchmarks.supervisor.world import MAX_LENGTH, Supervisor, World
 from w2s.common.v1 import common_pb2 as common
+from w2s.models.batches import token_batches
 from w2s.models.checkpoint import load
 from w2s.models.classifier_engine import ClassifierEngine
 from w2s.models.inputs import Row
-from w2s.models.tokens import token_batches
 from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 

@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 # What the services need, and a machine for training need not have; None in sys.modules fails an import.
-MISSING = ["alembic", "google.protobuf", "grpc", "kubernetes", "prometheus_client", "pyarrow", "pydantic", "sqlalchemy"]
+MISSING = [
+    "alembic",
+    "datasets",
+    "google.protobuf",
+    "grpc",
+    "kubernetes",
+    "prometheus_client",
+    "pyarrow",
+    "pydantic",
+    "sqlalchemy",
+]
 SCRIPT = """
 import sys
 sys.modules.update(dict.fromkeys({missing}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from peft import LoraConfig, LoraModel
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -13,7 +14,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from w2s.errors import InvalidArgument
-from w2s.models.spec import Lora
+
+if TYPE_CHECKING:
+    from w2s.models.spec import Lora
 
 _NAME = "default"
 

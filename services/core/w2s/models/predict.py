@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from w2s.models.batches import token_batches
 from w2s.models.checkpoint import Checkpoint, body_fingerprint
 from w2s.models.classifier import pair_features
 from w2s.models.features import FeatureCache
-from w2s.models.tokens import Tokens, identity, token_batches, tokenize
+from w2s.models.tokens import Tokens, identity, tokenize
 
 # Called after each batch with (sequences done, sequences in all); may raise to stop the work.
 Tick = Callable[[int, int], None]

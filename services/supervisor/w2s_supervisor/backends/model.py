@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from w2s.artifacts.schemas import LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA
 from w2s.artifacts.tables import softmax
 from w2s.errors import Internal, InvalidArgument, W2SError
+from w2s.models.batches import token_batches
 from w2s.models.engine import Engine, Item
 from w2s.models.inputs import Completion, Piece, Row, Sampling
 from w2s.models.loading import load_engine
 from w2s.models.sources import ModelSources, Pinned
 from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading, RewardReading
-from w2s.models.tokens import token_batches
 from w2s.models.vetting import weight_bytes
 from w2s_supervisor.backends.digest import digest_of
 from w2s_supervisor.backends.protocol import Ability, Backend, Identity, Labelled, Lane, Scored

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from w2s.models.tokens import token_batches
+from w2s.models.batches import token_batches
 from w2s_trainer.loop.contract import Examples, Micro
 
 

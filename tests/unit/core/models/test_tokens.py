@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from w2s.models.batches import token_batches
 from w2s.models.classifier import ClassifierConfig
 from w2s.models.spec import Encoding
-from w2s.models.tokens import pad, token_batches, tokenize
+from w2s.models.tokens import pad, tokenize
 
 
 @given(st.lists(st.integers(1, 60), max_size=50), st.integers(1, 100))
