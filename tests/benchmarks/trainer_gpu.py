@@ -213,6 +213,19 @@ def scorer(size: Size, device: torch.device, *, lora: bool) -> CompletionScorer:
     return made.to(device)
 
 
+class Steps:
+    """When each optimiser step ended, and its loss."""
+
+    def __init__(self) -> None:
+        self.ended: list[float] = []
+        self.losses: list[float] = []
+
+    def add(self, stage: str, step: int, total: int, figures: dict[str, float]) -> None:
+        # The loss was waited for, and all that was begun before it.
+        self.ended.append(time.perf_counter())
+        self.losses.append(figures["loss"])
+
+
 class Flops:
     """Operations of a step, by the formula above.
 
@@ -291,9 +304,10 @@ def measure(objective: str, size: Size, device: torch.device, report: Report, *,
     )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    before = matrix_rate(size.square, device)
+    before, steps = matrix_rate(size.square, device), Steps()
     with tempfile.TemporaryDirectory() as scratch:
-        steps = train(model, [], examples, Nll() if objective == "sft" else Dpo(), course, Path(scratch), device)
+        criterion = Nll() if objective == "sft" else Dpo()
+        train(model, [], examples, criterion, course, scratch=Path(scratch), report=steps.add, device=device)
     # The faster of two, so that nothing is owed to a moment of slow products.
     rate = max(before, matrix_rate(size.square, device))
     flops = Flops(model, examples)
@@ -308,8 +322,8 @@ def measure(objective: str, size: Size, device: torch.device, report: Report, *,
             f"{name}_matrix_tflops": rate / 1e12,
             f"{name}_parameters": sum(p.numel() for p in model.parameters()),
             f"{name}_checkpointing": float(checkpointing),
-            f"{name}_first_loss": steps.figures[0]["loss"],
-            f"{name}_last_loss": steps.figures[-1]["loss"],
+            f"{name}_first_loss": steps.losses[0],
+            f"{name}_last_loss": steps.losses[-1],
         }
     )
     if device.type == "cuda":

@@ -1,103 +1,71 @@
-"""One arm of the DPO benchmark in a process of its own, whose peak memory is its own: `dpo_arm ARM FOLDER`.
-
-The model is in FOLDER/model. Prints JSON: steps a second, and what each step told.
-"""
+"""One arm of the DPO benchmark: `dpo_arm ARM FOLDER`, in turn with the other; the model is in FOLDER/model."""
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM
+from trl import DPOConfig, DPOTrainer
 
 from benchmarks.trainer.pairs import preferences
-from benchmarks.trainer.world import Steps, train
+from benchmarks.trainer.peers import Clock
+from benchmarks.trainer.turns import Turn
+from benchmarks.trainer.world import train
+from w2s.artifacts import ArtifactStore
+from w2s.models.pretrained import load_tokenizer
 from w2s.models.runtime import configure_runtime
+from w2s.models.sources import ModelSources
+from w2s.models.spec import BaseRef, ModelSpec
+from w2s.models.trainable import build_language_model
+from w2s_trainer.criteria import criterion
+from w2s_trainer.data import CompletionEncoder, PreferenceExamples
 from w2s_trainer.loop.batches import OptimizerBatches
 from w2s_trainer.loop.course import Course
+from w2s_trainer.spec import Dpo, Objective
+from w2s_trainer.stages.reference import Reference
 
 BETA, MAX_LENGTH = 0.1, 256
-# As the papers' code: 0 dropout, one learning rate, and gradients clipped to 1.
 COURSE = Course(epochs=1, batch_size=16, learning_rate=1e-5, head_learning_rate=1e-5, max_grad_norm=1.0)
-PAIRS = 5 * COURSE.batch_size
+PAIRS = 6 * COURSE.batch_size
 
 
-@dataclass(frozen=True)
-class Found:
-    """What an arm measured.
-
-    Attributes:
-        steps_per_s: Optimiser steps a second, the first one left out.
-        reference_s: Seconds for the reference's log-probabilities of all pairs.
-        losses: Of each step.
-        chosen: The mean log-probability of the first batch's chosen completions before training, in nats.
-        peak_rss_mib: Of the process, with all that it loaded.
-    """
-
-    steps_per_s: float
-    reference_s: float
-    losses: list[float]
-    chosen: float
-    peak_rss_mib: float
-
-
-def ours(folder: Path) -> Found:
-    from w2s.artifacts import ArtifactStore
-    from w2s.models.sources import ModelSources
-    from w2s.models.spec import BaseRef, ModelSpec
-    from w2s.models.trainable import build_language_model
-    from w2s_trainer.criteria import criterion
-    from w2s_trainer.data import CompletionEncoder, PreferenceExamples
-    from w2s_trainer.spec import Dpo, Objective
-    from w2s_trainer.stages.reference import Reference
-
+def ours(folder: Path, turn: Turn) -> None:
     base = BaseRef(uri=f"file://{folder}/model")
     sources = ModelSources(ArtifactStore(str(folder / "store")), (f"file://{folder}",))
     trainable = build_language_model(ModelSpec(base=base, max_length=MAX_LENGTH), sources.resolve(base))
-    pairs = preferences(PAIRS)
-    texts = [[getattr(pair, name) for pair in pairs] for name in ("prompt", "chosen", "rejected")]
-    prefer_first = torch.tensor([[1.0, 0.0]]).expand(len(pairs), 2)
-    ids = [str(row) for row in range(len(pairs))]
-    encoder = CompletionEncoder(trainable.tokenizer, MAX_LENGTH)
-    examples = PreferenceExamples.of_pairs(encoder, ids, *texts, prefer_first, None)
-    assert examples.truncated == 0
+    module = trainable.module
+    examples = _examples(CompletionEncoder(trainable.tokenizer, MAX_LENGTH))
     start = time.perf_counter()
-    sums = Reference(
-        trainable.module, "base", Path(tempfile.mkdtemp()), torch.device("cpu"), COURSE.token_budget, bfloat16=False
-    )(examples)
+    cache, cpu = Path(tempfile.mkdtemp()), torch.device("cpu")
+    sums = Reference(module, "base", cache, cpu, COURSE.token_budget, bfloat16=False)(examples)
     reference_s = time.perf_counter() - start
+    losses: list[float] = []
+
+    def report(stage: str, step: int, total: int, figures: dict[str, float]) -> None:
+        losses.append(figures["loss"])
+        turn.step()
+
     loss = criterion(Objective(dpo=Dpo(beta=BETA)))
-    steps = train(trainable.module, [], examples.with_reference(sums), loss, COURSE, folder / "scratch")
-    losses = [figures["loss"] for figures in steps.figures]
-    return Found(steps.per_second(), reference_s, losses, float(sums[_order()[: COURSE.batch_size], 0].mean()), _peak())
+    train(module, [], examples.with_reference(sums), loss, COURSE, scratch=folder / "scratch", report=report)
+    chosen = float(sums[_order()[: COURSE.batch_size], 0].mean())
+    turn.round(losses=losses, reference_s=reference_s, chosen=chosen)
 
 
-def trl(folder: Path) -> Found:
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, TrainerCallback
-    from trl import DPOConfig, DPOTrainer
-
-    from w2s.models.pretrained import load_tokenizer
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, *_: object, **__: object) -> None:
-            steps.add("train", 0, 0, {})
-
-    steps = Steps()
-    pairs = preferences(PAIRS)
+def trl(folder: Path, turn: Turn) -> None:
     arguments = DPOConfig(
         output_dir=str(folder / "trl"),
         per_device_train_batch_size=COURSE.batch_size,
         num_train_epochs=COURSE.epochs,
         learning_rate=COURSE.learning_rate,
         max_grad_norm=COURSE.max_grad_norm,
-        lr_scheduler_type="linear",
+        lr_scheduler_type=COURSE.schedule,
         beta=BETA,
         max_length=MAX_LENGTH,
         precompute_ref_log_probs=True,
@@ -111,32 +79,39 @@ def trl(folder: Path) -> Found:
         report_to="none",
         disable_tqdm=True,
     )
-    model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    pairs = preferences(PAIRS)
+    model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32, use_safetensors=True)
     start = time.perf_counter()
     trainer = DPOTrainer(
         model,
         args=arguments,
         train_dataset=Dataset.from_list([asdict(pairs[row]) for row in _order()]),
         processing_class=load_tokenizer(str(folder / "model")),
-        callbacks=[Clock()],
+        callbacks=[Clock(turn.step)],
     )
     reference_s = time.perf_counter() - start
     trainer.train()
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return Found(steps.per_second(), reference_s, [entry["loss"] for entry in logs], logs[0]["logps/chosen"], _peak())
+    losses = [entry["loss"] for entry in logs]
+    turn.round(losses=losses, reference_s=reference_s, chosen=logs[0]["logps/chosen"])
+
+
+ARMS: dict[str, Callable[[Path, Turn], None]] = {"ours": ours, "trl": trl}
+
+
+def _examples(encoder: CompletionEncoder) -> PreferenceExamples:
+    pairs = preferences(PAIRS)
+    texts = [[getattr(pair, name) for pair in pairs] for name in ("prompt", "chosen", "rejected")]
+    prefer_first = torch.tensor([[1.0, 0.0]]).expand(len(pairs), 2)
+    examples = PreferenceExamples.of_pairs(encoder, list(map(str, range(len(pairs)))), *texts, prefer_first, None)
+    assert examples.truncated == 0
+    return examples
 
 
 def _order() -> list[int]:
     return [row for batch in OptimizerBatches(PAIRS, COURSE.batch_size, COURSE.seed) for row in batch]
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-ARMS: dict[str, Callable[[Path], Found]] = {"ours": ours, "trl": trl}
-
-
 if __name__ == "__main__":
     configure_runtime(0)
-    print(json.dumps(asdict(ARMS[sys.argv[1]](Path(sys.argv[2])))))
+    ARMS[sys.argv[1]](Path(sys.argv[2]), Turn())

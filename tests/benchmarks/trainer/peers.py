@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 
 from w2s.models.tokens import Tokens
 from w2s_trainer.loop.course import Course
 
 
-def published(module: nn.Module, rows: list[Tokens], targets: Tensor, course: Course, micro_batch: int) -> float:
-    """Seconds of the loop that the papers' scripts have.
+def published(
+    module: nn.Module,
+    rows: list[Tokens],
+    targets: Tensor,
+    course: Course,
+    micro_batch: int,
+    *,
+    epochs: int,
+    ended: Callable[[], None],
+) -> None:
+    """The loop that the papers' scripts have.
 
     Rows in the dataset's order, fetched one by one and padded to the longest of a
     micro-batch, in float32; the loss is that of the whole batch, whose graphs are all kept;
     Adam, a cosine to 0, no dropout, a look at the loss after each step.
 
     Source: openai/weak-to-strong, train.py, by its description.
+
+    Args:
+        module: What is trained.
+        rows: Its tokens.
+        targets: Label distributions, shape [N, C].
+        course: Whose batch, learning rate and steps count.
+        micro_batch: Rows that go through the model at once.
+        epochs: How many of the course's epochs are run.
+        ended: Told after each step.
     """
     module.train()
     optimizer = torch.optim.Adam(module.parameters(), lr=course.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, course.steps(len(rows)))
-    start = time.perf_counter()
-    for _ in range(course.epochs):
+    for _ in range(epochs):
         for low in range(0, len(rows), course.batch_size):
             batch = range(low, min(low + course.batch_size, len(rows)))
-            logits = torch.cat(
-                [module(text=_padded(rows, batch[at : at + micro_batch])) for at in range(0, len(batch), micro_batch)]
-            )
+            micros = [batch[at : at + micro_batch] for at in range(0, len(batch), micro_batch)]
+            logits = torch.cat([module(text=_padded(rows, micro)) for micro in micros])
             loss = F.cross_entropy(logits, targets[low : low + course.batch_size])
             loss.backward()
             loss.item()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-    return time.perf_counter() - start
+            ended()
 
 
 def _padded(rows: list[Tokens], micro_batch: range) -> dict[str, Tensor]:
@@ -55,9 +71,22 @@ class _Adapted(nn.Module):
         super().__init__()
         self.classifier = classifier
 
-    def forward(self, labels: Tensor, **text: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        text = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         logits = self.classifier(text=text)
         return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+
+
+class Clock(TrainerCallback):
+    """Says when a step of a Trainer of transformers has ended."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        self._ended()
 
 
 def transformers_trainer(
@@ -66,9 +95,11 @@ def transformers_trainer(
     rows: list[Tokens],
     labels: list[int],
     course: Course,
+    *,
     scratch: Path,
-) -> float:
-    """Seconds of transformers' Trainer with its defaults: random batches, padded to their longest, AdamW fused."""
+    ended: Callable[[], None],
+) -> None:
+    """transformers' Trainer with its defaults: random batches, padded to their longest, AdamW fused."""
     arguments = TrainingArguments(
         output_dir=str(scratch),
         per_device_train_batch_size=course.batch_size,
@@ -79,12 +110,6 @@ def transformers_trainer(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        # The model's signature is the adapter's, which names no column.
-        remove_unused_columns=False,
-        label_names=["labels"],
     )
     data = [{**row, "labels": label} for row, label in zip(rows, labels, strict=True)]
-    trainer = Trainer(_Adapted(module), arguments, DataCollatorWithPadding(tokenizer), data)
-    start = time.perf_counter()
-    trainer.train()
-    return time.perf_counter() - start
+    Trainer(_Adapted(module), arguments, DataCollatorWithPadding(tokenizer), data, callbacks=[Clock(ended)]).train()

@@ -1,9 +1,7 @@
-"""What the loop asks of whoever runs it, and a loop that is timed step by step."""
+"""What the loop asks of whoever runs it, in a training that keeps nothing."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,7 +9,7 @@ from torch import nn
 
 from w2s_trainer.loop.checkpoints import Checkpoints
 from w2s_trainer.loop.contract import Criterion, Examples
-from w2s_trainer.loop.course import Course
+from w2s_trainer.loop.course import Course, Report
 from w2s_trainer.loop.fit import fit
 
 
@@ -41,41 +39,19 @@ class Calm:
         return False
 
 
-@dataclass
-class Steps:
-    """When each optimiser step ended, and its figures.
-
-    Attributes:
-        ended: Seconds by a clock of its own.
-        figures: What the loop tells of each step.
-        seconds: In the loop as a whole.
-    """
-
-    ended: list[float] = field(default_factory=list)
-    figures: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def add(self, stage: str, step: int, total: int, figures: dict[str, float]) -> None:
-        self.ended.append(time.perf_counter())
-        self.figures.append(figures)
-
-    def per_second(self) -> float:
-        """Steps a second; the first one only warms up."""
-        return (len(self.ended) - 1) / (self.ended[-1] - self.ended[0])
-
-
 def train(
     module: nn.Module,
     head: list[nn.Parameter],
     examples: Examples,
     criterion: Criterion,
     course: Course,
+    *,
     scratch: Path,
+    report: Report,
     device: torch.device | None = None,
-) -> Steps:
-    """Trains with the trainer's own loop, as a worker does but for checkpoints."""
-    steps = Steps()
-    outcome = fit(
+) -> None:
+    """Trains with the trainer's own loop, as a worker does but for checkpoints; on the CPU if not told where."""
+    fit(
         module,
         head,
         examples,
@@ -84,7 +60,5 @@ def train(
         device=device or torch.device("cpu"),
         checkpoints=Checkpoints(Nowhere(), "main", 1, scratch),
         control=Calm(),
-        report=steps.add,
+        report=report,
     )
-    steps.seconds = outcome.seconds
-    return steps
