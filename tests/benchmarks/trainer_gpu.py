@@ -307,7 +307,7 @@ def measure(objective: str, size: Size, device: torch.device, report: Report, *,
     before, steps = matrix_rate(size.square, device), Steps()
     with tempfile.TemporaryDirectory() as scratch:
         criterion = Nll() if objective == "sft" else Dpo()
-        train(model, [], examples, criterion, course, scratch=Path(scratch), report=steps.add, device=device)
+        train(model, [], examples, criterion, course, Path(scratch), report=steps.add, device=device)
     # The faster of two, so that nothing is owed to a moment of slow products.
     rate = max(before, matrix_rate(size.square, device))
     flops = Flops(model, examples)

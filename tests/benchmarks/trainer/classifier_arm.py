@@ -78,7 +78,7 @@ class Bench:
 def ours(bench: Bench, *, bfloat16: bool) -> None:
     loss, course = criterion(Objective(cross_entropy=CrossEntropy())), replace(bench.course, bfloat16=bfloat16)
     module, head = bench.trainable.module, bench.trainable.head
-    train(module, head, bench.examples, loss, course, scratch=bench.scratch, report=lambda *_: bench.turn.step())
+    train(module, head, bench.examples, loss, course, bench.scratch, report=lambda *_: bench.turn.step())
 
 
 def published(bench: Bench, micro_batch: int, epochs: int) -> None:

@@ -53,7 +53,7 @@ def ours(folder: Path, turn: Turn) -> None:
         turn.step()
 
     loss = criterion(Objective(dpo=Dpo(beta=BETA)))
-    train(module, [], examples.with_reference(sums), loss, COURSE, scratch=folder / "scratch", report=report)
+    train(module, [], examples.with_reference(sums), loss, COURSE, folder / "scratch", report=report)
     chosen = float(sums[_order()[: COURSE.batch_size], 0].mean())
     turn.round(losses=losses, reference_s=reference_s, chosen=chosen)
 

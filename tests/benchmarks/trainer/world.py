@@ -45,9 +45,9 @@ def train(
     examples: Examples,
     criterion: Criterion,
     course: Course,
-    *,
     scratch: Path,
-    report: Report,
+    *,
+    report: Report = lambda *_: None,
     device: torch.device | None = None,
 ) -> None:
     """Trains with the trainer's own loop, as a worker does but for checkpoints; on the CPU if not told where."""
