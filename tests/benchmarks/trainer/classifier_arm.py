@@ -96,8 +96,8 @@ ARMS: dict[str, Callable[[Bench], None]] = {
     "float32": lambda bench: ours(bench, bfloat16=False),
     "bfloat16": lambda bench: ours(bench, bfloat16=True),
     # Only its speed counts: in the end its weights would be those of micro-batches of 32.
-    "published_micro_batch_1": lambda bench: published(bench, 1, epochs=1),
-    "published_micro_batch_32": lambda bench: published(bench, 32, epochs=COURSE.epochs),
+    "published_loop_micro_batch_1": lambda bench: published(bench, 1, epochs=1),
+    "published_loop_micro_batch_32": lambda bench: published(bench, 32, epochs=COURSE.epochs),
     "transformers_trainer": transformers_trainer,
 }
 
