@@ -19,7 +19,7 @@ from w2s.models.engine import Decoder, Engine, Item
 from w2s.models.inputs import Completion, Row, Sampling
 from w2s.models.language_model import LanguageModel
 from w2s.models.prompts import PromptTemplate
-from w2s.models.tokens import each, pad_with
+from w2s.models.tokens import affixes, each, pad_with, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class _Prompts:
         self.tokenizer = tokenizer
         self._chat_template = chat_template
         # A chat template writes its special tokens itself.
-        self._before = () if chat_template else _tokens_before(tokenizer)
+        self._before = () if chat_template else affixes(tokenizer)[0]
         begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         self._begin = () if begin is None else (int(begin),)
         self._text("a prompt")
@@ -210,7 +210,7 @@ class _Prompts:
 
     def _item(self, prompt: tuple[int, ...], whole: tuple[int, ...]) -> ScoredItem:
         before = self._before
-        start = len(before) + _shared(prompt, whole)
+        start = len(before) + shared(prompt, whole)
         if start == 0:
             before = self._begun(())
             start = len(before)
@@ -226,18 +226,3 @@ class _Prompts:
 
     def _ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return [tuple(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-
-
-def _tokens_before(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The special tokens that the tokenizer puts before a text, without those that it puts after it."""
-    bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
-    starts = [at for at in range(len(whole)) if whole[at : at + len(bare)] == bare]
-    if not starts:
-        raise ValueError("its tokenizer changes a text's tokens as it adds special tokens")
-    return tuple(whole[: starts[0]])
-
-
-def _shared(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two sequences begin with in common."""
-    shorter = min(len(first), len(second))
-    return next((at for at in range(shorter) if first[at] != second[at]), shorter)

@@ -134,6 +134,25 @@ def identity(tokens: Tokens) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(ids) for name, ids in sorted(tokens.items()) if name != "attention_mask")
 
 
+def affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The special tokens that a tokenizer puts before and after a text.
+
+    Raises:
+        ValueError: Those of the text are others beside them.
+    """
+    bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
+    starts = [at for at in range(len(whole)) if whole[at : at + len(bare)] == bare]
+    if not starts:
+        raise ValueError("its tokenizer changes a text's tokens as it adds special tokens")
+    return tuple(whole[: starts[0]]), tuple(whole[starts[0] + len(bare) :])
+
+
+def shared(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common."""
+    shorter = min(len(first), len(second))
+    return next((at for at in range(shorter) if first[at] != second[at]), shorter)
+
+
 def _tokenize(
     tokenizer: PreTrainedTokenizerBase, max_length: int, texts: Sequence[str], pairs: Sequence[str] | None = None
 ) -> list[Tokens]:

@@ -8,7 +8,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from w2s.errors import InvalidArgument
-from w2s.models.tokens import Tokens
+from w2s.models.tokens import Tokens, shared
 from w2s_trainer.data.encoding import Encoded, affixes, render, token_ids
 from w2s_trainer.data.packing import Packed
 
@@ -72,13 +72,7 @@ class AnswerEncoder:
         end = len(ids) - self._after
         room = self._limit - self._before - self._after
         # As the supervisor's language models do: a token across the seam is the completion's.
-        seam = self._before + _shared(prompt, ids[self._before : end])
+        seam = self._before + shared(prompt, ids[self._before : end])
         first = min(end - room, seam)
         kept = [*range(self._before), *range(first, first + room), *range(end, len(ids))]
         return {name: [values[place] for place in kept] for name, values in tokens.items()}
-
-
-def _shared(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two sequences begin with in common."""
-    shorter = min(len(first), len(second))
-    return next((at for at in range(shorter) if first[at] != second[at]), shorter)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from w2s.errors import InvalidArgument
+from w2s.models import tokens
 from w2s.models.architecture import render_chat
 from w2s_trainer.data.packing import Packed
 
@@ -53,13 +54,12 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 
 
 def affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The special tokens that the tokenizer puts before and after a text.
+    """As `w2s.models.tokens.affixes`.
 
     Raises:
         InvalidArgument: Those of the text are others beside them.
     """
-    bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
-    starts = [at for at in range(len(whole)) if whole[at : at + len(bare)] == bare]
-    if not starts:
-        raise InvalidArgument("model.base", "its tokenizer changes a text's tokens as it adds special tokens")
-    return tuple(whole[: starts[0]]), tuple(whole[starts[0] + len(bare) :])
+    try:
+        return tokens.affixes(tokenizer)
+    except ValueError as error:
+        raise InvalidArgument("model.base", str(error)) from error

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from w2s.artifacts import ArtifactRef
+from w2s.artifacts import ArtifactRef, Parent
 from w2s.artifacts.schemas import LABELS_SCHEMA
-from w2s.artifacts.tables import CompletionDataset, LabelRow, labels_table, write_labels
+from w2s.artifacts.tables import CompletionDataset, LabelRow, labels_table, softmax, write_labels
 from w2s_trainer.loop.scoring import outputs_of
 from w2s_trainer.spec import Dpo, Kind, Objective
 from w2s_trainer.stages.desk import Desk
@@ -65,14 +65,18 @@ def label(trained: Trained, objective: Objective, data: Supervised, desk: Desk, 
     logits = _logits(trained, objective, data, desk)
     if not desk.first:
         return
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
+    probabilities = softmax(logits)
     rows = [
         LabelRow(id_, logits=row, probabilities=shares)
         for id_, row, shares in zip(data.table.ids, logits, probabilities, strict=True)
     ]
     config = {"run": desk.run_id, "hop": hop, "label_names": data.table.label_names}
     with desk.store.write(
-        "labels", key, data_schema=LABELS_SCHEMA, config=config, parents=[*data.parents, desk.parent("model", model)]
+        "labels",
+        key,
+        data_schema=LABELS_SCHEMA,
+        config=config,
+        parents=[*data.parents, Parent(role="model", uri=model.uri, digest=model.digest)],
     ) as draft:
         write_labels(draft.path, [labels_table(rows, (f"runs/{desk.run_id}", key, model.digest))])
 

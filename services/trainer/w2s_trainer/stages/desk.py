@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 
-from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
+from w2s.artifacts import ArtifactStore
 from w2s.models.runtime import pick_device
 from w2s.models.sources import ModelSources
 from w2s_trainer.loop.checkpoints import Checkpoints
@@ -86,10 +86,6 @@ class Desk:
         """Waits until all processes of the run are here."""
         if self._context.world > 1 and dist.is_initialized():
             dist.barrier()
-
-    def parent(self, role: str, ref: ArtifactRef) -> Parent:
-        """An artifact as a parent of another."""
-        return Parent(role=role, uri=ref.uri, digest=ref.digest)
 
 
 def _device(wanted: str, world: int) -> torch.device:

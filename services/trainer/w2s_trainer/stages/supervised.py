@@ -18,6 +18,7 @@ from w2s.artifacts.tables import (
     PairDataset,
     align,
     align_known,
+    parent,
     read_completions,
     read_dataset,
     read_labels,
@@ -110,14 +111,14 @@ def read(
         NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
     """
     table = _read(store, dataset, field)
-    parents: tuple[Parent, ...] = (_parent(field, table),)
+    parents: tuple[Parent, ...] = (parent(field, table),)
     if isinstance(table, CompletionDataset):
         return _written(store, table, labels, parents, skip_unlabeled)
     truth = torch.from_numpy(table.labels.astype(np.int64))
     if labels is None:
         return Supervised(table, one_hot(truth, len(table.label_names)), truth, parents)
     known = read_labels(store, labels)
-    parents = (*parents, _parent("labels", known))
+    parents = (*parents, parent("labels", known))
     if not skip_unlabeled:
         return Supervised(table, torch.from_numpy(align(known, table)), truth, parents)
     rows, probabilities = align_known(known, table)
@@ -150,7 +151,7 @@ def _written(
         )
     chosen = _take(table, rows)
     chosen = replace(chosen, completions=[found[id_] for id_ in chosen.ids])
-    return Supervised(chosen, None, None, (*parents, _parent("labels", written)), unlabeled=len(table) - len(rows))
+    return Supervised(chosen, None, None, (*parents, parent("labels", written)), unlabeled=len(table) - len(rows))
 
 
 def _take(table: T, rows: list[int]) -> T:
@@ -162,7 +163,3 @@ def _take(table: T, rows: list[int]) -> T:
         column = columns[name]
         chosen[name] = column[rows] if isinstance(column, np.ndarray) else column and [column[row] for row in rows]
     return replace(table, **chosen)
-
-
-def _parent(role: str, artifact: Any) -> Parent:
-    return Parent(role=role, uri=artifact.ref.uri, digest=artifact.ref.digest)
