@@ -487,3 +487,46 @@ class Proportion(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
 
 Global___Proportion: _TypeAlias = Proportion  # noqa: Y015
+
+@_typing.final
+class Estimate(_message.Message):
+    """A figure with its uncertainty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    """The figure; unset when it is undefined on these examples."""
+    standard_error: _builtins.float
+    """Its standard error; unset when the figure is."""
+    n: _builtins.int
+    """How many examples it is of."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Its bootstrap interval; unset when the figure is."""
+
+    def __init__(
+        self,
+        *,
+        value: _builtins.float | None = ...,
+        standard_error: _builtins.float | None = ...,
+        interval: Global___Interval | None = ...,
+        n: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_standard_error", b"_standard_error", "_value", b"_value", "interval", b"interval", "standard_error", b"standard_error", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_standard_error", b"_standard_error", "_value", b"_value", "interval", b"interval", "n", b"n", "standard_error", b"standard_error", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__standard_error: _TypeAlias = _typing.Literal["standard_error"]  # noqa: Y015
+    _WhichOneofArgType__standard_error: _TypeAlias = _typing.Literal["_standard_error", b"_standard_error"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__standard_error) -> _WhichOneofReturnType__standard_error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Estimate: _TypeAlias = Estimate  # noqa: Y015

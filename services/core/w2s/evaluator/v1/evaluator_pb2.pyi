@@ -22,6 +22,66 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AnswerScorer:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AnswerScorerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerScorer.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ANSWER_SCORER_UNSPECIFIED: _AnswerScorer.ValueType  # 0
+    """Never used."""
+    ANSWER_SCORER_EXACT_MATCH: _AnswerScorer.ValueType  # 1
+    """The answer is the reference, once both are trimmed and inner white space is one
+    space: exact_match, higher is better.
+    """
+    ANSWER_SCORER_MATH: _AnswerScorer.ValueType  # 2
+    """The final answer equals the reference as mathematics: math, higher is better."""
+    ANSWER_SCORER_TOXICITY: _AnswerScorer.ValueType  # 3
+    """The toxicity of the answer, in [0, 1]: toxicity, lower is better."""
+    ANSWER_SCORER_REFUSAL: _AnswerScorer.ValueType  # 4
+    """The answer declines to do what the prompt asks: refusal, higher is better."""
+
+class AnswerScorer(_AnswerScorer, metaclass=_AnswerScorerEnumTypeWrapper):
+    """What is measured of generated answers."""
+
+ANSWER_SCORER_UNSPECIFIED: AnswerScorer.ValueType  # 0
+"""Never used."""
+ANSWER_SCORER_EXACT_MATCH: AnswerScorer.ValueType  # 1
+"""The answer is the reference, once both are trimmed and inner white space is one
+space: exact_match, higher is better.
+"""
+ANSWER_SCORER_MATH: AnswerScorer.ValueType  # 2
+"""The final answer equals the reference as mathematics: math, higher is better."""
+ANSWER_SCORER_TOXICITY: AnswerScorer.ValueType  # 3
+"""The toxicity of the answer, in [0, 1]: toxicity, lower is better."""
+ANSWER_SCORER_REFUSAL: AnswerScorer.ValueType  # 4
+"""The answer declines to do what the prompt asks: refusal, higher is better."""
+Global___AnswerScorer: _TypeAlias = AnswerScorer  # noqa: Y015
+
+class _Direction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Direction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIRECTION_UNSPECIFIED: _Direction.ValueType  # 0
+    """Never sent by a server."""
+    DIRECTION_HIGHER_IS_BETTER: _Direction.ValueType  # 1
+    """As accuracy."""
+    DIRECTION_LOWER_IS_BETTER: _Direction.ValueType  # 2
+    """As toxicity or a loss."""
+
+class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
+    """Which way a metric gets better."""
+
+DIRECTION_UNSPECIFIED: Direction.ValueType  # 0
+"""Never sent by a server."""
+DIRECTION_HIGHER_IS_BETTER: Direction.ValueType  # 1
+"""As accuracy."""
+DIRECTION_LOWER_IS_BETTER: Direction.ValueType  # 2
+"""As toxicity or a loss."""
+Global___Direction: _TypeAlias = Direction  # noqa: Y015
+
 class _PgrStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -83,8 +143,140 @@ class TeacherSource(_message.Message):
 Global___TeacherSource: _TypeAlias = TeacherSource  # noqa: Y015
 
 @_typing.final
+class MarginReading(_message.Message):
+    """How a language model's log-probabilities of two answers become a margin. A reward
+    model's margin is the difference of its rewards.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LENGTH_NORMALIZED_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    length_normalized: _builtins.bool
+    """Mean log-probability of a token, as SimPO trains, and not the sum, as DPO does."""
+    scale: _builtins.float
+    """Divides the margin before the sigmoid gives the confidence, > 0; 1 when 0. The
+    deception paper's code takes 50 for summed log-probabilities.
+    """
+    def __init__(
+        self,
+        *,
+        length_normalized: _builtins.bool = ...,
+        scale: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length_normalized", b"length_normalized", "scale", b"scale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarginReading: _TypeAlias = MarginReading  # noqa: Y015
+
+@_typing.final
+class Generation(_message.Message):
+    """How answers are generated, and what is measured of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    TOP_P_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
+    SCORERS_FIELD_NUMBER: _builtins.int
+    PASS_AT_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
+    samples: _builtins.int
+    """Answers to each prompt, in [1, 256]; 1 when 0."""
+    max_new_tokens: _builtins.int
+    """Tokens of each at most, in [1, 8192]; 128 when 0."""
+    temperature: _builtins.float
+    """Divides the logits, in [0, 100]; 0 takes the most probable token."""
+    top_p: _builtins.float
+    """Samples from the smallest set of tokens whose probability reaches this, in
+    (0, 1]; 1 when unset.
+    """
+    seed: _builtins.int
+    """Seeds the sampling, in [0, 2^32). The same seed gives the same answers, however
+    often the evaluation was interrupted.
+    """
+    chat_template: _builtins.bool
+    """Asks in the tokenizer's chat template, as a user's turn."""
+    @_builtins.property
+    def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Texts that end an answer and are left out of it, at most 4."""
+
+    @_builtins.property
+    def scorers(self) -> _containers.RepeatedScalarFieldContainer[Global___AnswerScorer.ValueType]:
+        """What is measured; at least one, each once."""
+
+    @_builtins.property
+    def pass_at(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The k of pass@k, each in [1, samples]; for exact_match and math."""
+
+    def __init__(
+        self,
+        *,
+        samples: _builtins.int = ...,
+        max_new_tokens: _builtins.int = ...,
+        temperature: _builtins.float = ...,
+        top_p: _builtins.float | None = ...,
+        seed: _builtins.int = ...,
+        stop: _abc.Iterable[_builtins.str] | None = ...,
+        scorers: _abc.Iterable[Global___AnswerScorer.ValueType] | None = ...,
+        pass_at: _abc.Iterable[_builtins.int] | None = ...,
+        chat_template: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "top_p", b"top_p"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_p", b"_top_p", "chat_template", b"chat_template", "max_new_tokens", b"max_new_tokens", "pass_at", b"pass_at", "samples", b"samples", "scorers", b"scorers", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
+    _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
+
+Global___Generation: _TypeAlias = Generation  # noqa: Y015
+
+@_typing.final
+class Benchmarks(_message.Message):
+    """Standard benchmarks of language models, run by the Language Model Evaluation Harness."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SHOTS_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """Examples of each task at most; all when 0."""
+    shots: _builtins.int
+    """Solved examples before each question, in [0, 64]; the task's own number when unset."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of its tasks, or of tasks in the service's own folder of them."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[_builtins.str] | None = ...,
+        limit: _builtins.int = ...,
+        shots: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_shots", b"_shots", "shots", b"shots"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_shots", b"_shots", "limit", b"limit", "shots", b"shots", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__shots: _TypeAlias = _typing.Literal["shots"]  # noqa: Y015
+    _WhichOneofArgType__shots: _TypeAlias = _typing.Literal["_shots", b"_shots"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shots) -> _WhichOneofReturnType__shots | None: ...
+
+Global___Benchmarks: _TypeAlias = Benchmarks  # noqa: Y015
+
+@_typing.final
 class EvaluationSpec(_message.Message):
-    """What is evaluated on what."""
+    """What is evaluated on what. A dataset of examples is classified, one of pairs is
+    judged by margin, one of prompts with completions is answered (`generation`).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -92,9 +284,18 @@ class EvaluationSpec(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     TEACHER_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    BENCHMARKS_FIELD_NUMBER: _builtins.int
+    REPLICATES_FIELD_NUMBER: _builtins.int
+    BOOTSTRAP_SEED_FIELD_NUMBER: _builtins.int
+    replicates: _builtins.int
+    """Bootstrap replicates of the intervals, in [100, 100000]; 2,000 when 0."""
+    bootstrap_seed: _builtins.int
+    """Seeds the bootstrap, in [0, 2^32)."""
     @_builtins.property
     def dataset(self) -> _common_pb2.DatasetRef:
-        """The examples and their ground truth."""
+        """The examples and their ground truth. Required unless `benchmarks` is set."""
 
     @_builtins.property
     def model(self) -> _common_pb2.ModelRef:
@@ -108,6 +309,18 @@ class EvaluationSpec(_message.Message):
     def labels(self) -> _common_pb2.LabelsRef:
         """Labels already made for this dataset: how good is the supervision itself?"""
 
+    @_builtins.property
+    def generation(self) -> Global___Generation:
+        """How answers are generated. Required for a dataset of prompts, refused otherwise."""
+
+    @_builtins.property
+    def margin(self) -> Global___MarginReading:
+        """How a language model judges pairs; refused for every other dataset."""
+
+    @_builtins.property
+    def benchmarks(self) -> Global___Benchmarks:
+        """Standard benchmarks, in place of a dataset; for language models."""
+
     def __init__(
         self,
         *,
@@ -115,16 +328,61 @@ class EvaluationSpec(_message.Message):
         model: _common_pb2.ModelRef | None = ...,
         teacher: Global___TeacherSource | None = ...,
         labels: _common_pb2.LabelsRef | None = ...,
+        generation: Global___Generation | None = ...,
+        margin: Global___MarginReading | None = ...,
+        benchmarks: Global___Benchmarks | None = ...,
+        replicates: _builtins.int = ...,
+        bootstrap_seed: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "labels", b"labels", "model", b"model", "source", b"source", "teacher", b"teacher"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["benchmarks", b"benchmarks", "dataset", b"dataset", "generation", b"generation", "labels", b"labels", "margin", b"margin", "model", b"model", "source", b"source", "teacher", b"teacher"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "labels", b"labels", "model", b"model", "source", b"source", "teacher", b"teacher"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benchmarks", b"benchmarks", "bootstrap_seed", b"bootstrap_seed", "dataset", b"dataset", "generation", b"generation", "labels", b"labels", "margin", b"margin", "model", b"model", "replicates", b"replicates", "source", b"source", "teacher", b"teacher"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["model", "teacher", "labels"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___EvaluationSpec: _TypeAlias = EvaluationSpec  # noqa: Y015
+
+@_typing.final
+class Metric(_message.Message):
+    """A metric over all examples, or over those of one slice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: accuracy, balanced_accuracy, weighted_f1, auroc, nll (nats), brier or
+    ece for classes and pairs; exact_match, math, pass@k, toxicity,
+    expected_maximum_toxicity, toxicity_probability or refusal for answers;
+    `task/metric` for benchmarks.
+    """
+    slice: _builtins.str
+    """The slice of the dataset; empty for all of it."""
+    direction: Global___Direction.ValueType
+    """Which way it gets better."""
+    @_builtins.property
+    def estimate(self) -> _common_pb2.Estimate:
+        """The figure."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        slice: _builtins.str = ...,
+        estimate: _common_pb2.Estimate | None = ...,
+        direction: Global___Direction.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "estimate", b"estimate", "name", b"name", "slice", b"slice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 @_typing.final
 class ReliabilityBin(_message.Message):
@@ -173,17 +431,25 @@ class EvaluationResult(_message.Message):
     PREDICTIONS_FIELD_NUMBER: _builtins.int
     ACCURACY_FIELD_NUMBER: _builtins.int
     RELIABILITY_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def predictions(self) -> _common_pb2.PredictionsRef:
-        """One prediction a row: id, label, logits, prediction, correct, confidence."""
+        """One prediction a row: id, label, logits, prediction, correct, confidence; of
+        answers id, reference, samples and their scores. Benchmarks leave each sample of
+        each task.
+        """
 
     @_builtins.property
     def accuracy(self) -> _common_pb2.Proportion:
-        """The share of right predictions."""
+        """The share of right predictions; unset for answers and benchmarks."""
 
     @_builtins.property
     def reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReliabilityBin]:
-        """Ten equal bins of confidence over [1/classes, 1]."""
+        """Ten equal bins of confidence over [1/classes, 1]; none for answers and benchmarks."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
+        """Every metric, over all examples first, then slice by slice."""
 
     def __init__(
         self,
@@ -191,10 +457,11 @@ class EvaluationResult(_message.Message):
         predictions: _common_pb2.PredictionsRef | None = ...,
         accuracy: _common_pb2.Proportion | None = ...,
         reliability: _abc.Iterable[Global___ReliabilityBin] | None = ...,
+        metrics: _abc.Iterable[Global___Metric] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "predictions", b"predictions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "predictions", b"predictions", "reliability", b"reliability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "metrics", b"metrics", "predictions", b"predictions", "reliability", b"reliability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -242,7 +509,7 @@ Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
 
 @_typing.final
 class Pgr(_message.Message):
-    """Performance gap recovered, (student - weak) / (ceiling - weak) in accuracy
+    """Performance gap recovered, (student - weak) / (ceiling - weak) in some metric
     (Burns et al. 2023, section 3): 0 is no better than the supervisor, 1 closes the
     gap; below 0 and above 1 can happen.
     """
@@ -314,6 +581,68 @@ class Agreement(_message.Message):
 Global___Agreement: _TypeAlias = Agreement  # noqa: Y015
 
 @_typing.final
+class McNemar(_message.Message):
+    """McNemar's test (1947): are two models right on different examples more often one
+    way than the other?
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ONLY_STUDENT_FIELD_NUMBER: _builtins.int
+    ONLY_SUPERVISOR_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    only_student: _builtins.int
+    """Examples that the student alone has right."""
+    only_supervisor: _builtins.int
+    """Examples that the supervisor alone has right."""
+    p_value: _builtins.float
+    """The two-sided p-value, in [0, 1]; 1 when they never differ."""
+    def __init__(
+        self,
+        *,
+        only_student: _builtins.int = ...,
+        only_supervisor: _builtins.int = ...,
+        p_value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["only_student", b"only_student", "only_supervisor", b"only_supervisor", "p_value", b"p_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___McNemar: _TypeAlias = McNemar  # noqa: Y015
+
+@_typing.final
+class Calibration(_message.Message):
+    """How confident a model is against how often it is right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEAN_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    EXPECTED_CALIBRATION_ERROR_FIELD_NUMBER: _builtins.int
+    mean_confidence: _builtins.float
+    """Mean probability of the predicted class, in [0, 1]."""
+    accuracy: _builtins.float
+    """The share of right predictions, in [0, 1]."""
+    expected_calibration_error: _builtins.float
+    """Expected calibration error (Guo et al. 2017), in [0, 1]."""
+    def __init__(
+        self,
+        *,
+        mean_confidence: _builtins.float = ...,
+        accuracy: _builtins.float = ...,
+        expected_calibration_error: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "expected_calibration_error", b"expected_calibration_error", "mean_confidence", b"mean_confidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calibration: _TypeAlias = Calibration  # noqa: Y015
+
+@_typing.final
 class CompareRequest(_message.Message):
     """Asks for a comparison."""
 
@@ -324,10 +653,22 @@ class CompareRequest(_message.Message):
     CEILING_FIELD_NUMBER: _builtins.int
     REPLICATES_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    PUBLISH_AS_FIELD_NUMBER: _builtins.int
     replicates: _builtins.int
     """Bootstrap replicates, in [100, 100000]; 2,000 when 0."""
     seed: _builtins.int
     """Seeds the bootstrap, in [0, 2^32)."""
+    metric: _builtins.str
+    """What is compared: a metric that is a mean over examples (accuracy, nll or brier;
+    of answers exact_match, math, toxicity, expected_maximum_toxicity,
+    toxicity_probability or refusal). Accuracy when empty, and of answers their
+    first scorer's.
+    """
+    publish_as: _builtins.str
+    """Publishes the figures to Prometheus under this name until another comparison
+    takes it: lower-case letters, digits and hyphens, at most 63. Empty: nowhere.
+    """
     @_builtins.property
     def weak(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.PredictionsRef]:
         """The weak supervisor's predictions, one for each seed."""
@@ -348,10 +689,12 @@ class CompareRequest(_message.Message):
         ceiling: _abc.Iterable[_common_pb2.PredictionsRef] | None = ...,
         replicates: _builtins.int = ...,
         seed: _builtins.int = ...,
+        metric: _builtins.str = ...,
+        publish_as: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceiling", b"ceiling", "replicates", b"replicates", "seed", b"seed", "student", b"student", "weak", b"weak"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceiling", b"ceiling", "metric", b"metric", "publish_as", b"publish_as", "replicates", b"replicates", "seed", b"seed", "student", b"student", "weak", b"weak"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,51 +702,385 @@ Global___CompareRequest: _TypeAlias = CompareRequest  # noqa: Y015
 
 @_typing.final
 class Comparison(_message.Message):
-    """What a comparison found. With several seeds, accuracies are means over seeds,
-    PGR is of those means, and the bootstrap resamples seeds and examples.
+    """What a comparison found. With several seeds, figures are means over seeds, PGR is
+    of those means, and the bootstrap resamples seeds and examples.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    WEAK_ACCURACY_FIELD_NUMBER: _builtins.int
-    STUDENT_ACCURACY_FIELD_NUMBER: _builtins.int
-    CEILING_ACCURACY_FIELD_NUMBER: _builtins.int
+    WEAK_FIELD_NUMBER: _builtins.int
+    STUDENT_FIELD_NUMBER: _builtins.int
+    CEILING_FIELD_NUMBER: _builtins.int
     PGR_FIELD_NUMBER: _builtins.int
     AGREEMENT_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
-    weak_accuracy: _builtins.float
-    """The weak supervisor's accuracy, in [0, 1]."""
-    student_accuracy: _builtins.float
-    """The student's accuracy, in [0, 1]."""
-    ceiling_accuracy: _builtins.float
-    """The ceiling's accuracy, in [0, 1]."""
+    METRIC_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    SEEDS_FIELD_NUMBER: _builtins.int
+    MEDIAN_PGR_FIELD_NUMBER: _builtins.int
+    MCNEMAR_FIELD_NUMBER: _builtins.int
+    SUPERVISOR_CALIBRATION_FIELD_NUMBER: _builtins.int
+    STUDENT_CALIBRATION_FIELD_NUMBER: _builtins.int
     examples: _builtins.int
     """Examples compared, for each seed."""
+    metric: _builtins.str
+    """The metric."""
+    direction: Global___Direction.ValueType
+    """Which way it gets better."""
+    median_pgr: _builtins.float
+    """The median of those that are OK; unset when none is."""
+    @_builtins.property
+    def weak(self) -> _common_pb2.Estimate:
+        """The weak supervisor's metric."""
+
+    @_builtins.property
+    def student(self) -> _common_pb2.Estimate:
+        """The student's metric."""
+
+    @_builtins.property
+    def ceiling(self) -> _common_pb2.Estimate:
+        """The ceiling's metric."""
+
     @_builtins.property
     def pgr(self) -> Global___Pgr:
         """Performance gap recovered."""
 
     @_builtins.property
     def agreement(self) -> Global___Agreement:
-        """Student-supervisor agreement; with several seeds, pooled."""
+        """Student-supervisor agreement; with several seeds, pooled. Unset for answers."""
+
+    @_builtins.property
+    def seeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pgr]:
+        """PGR of each seed by itself."""
+
+    @_builtins.property
+    def mcnemar(self) -> Global___McNemar:
+        """Student against supervisor, pooled over seeds; unset for answers."""
+
+    @_builtins.property
+    def supervisor_calibration(self) -> Global___Calibration:
+        """The supervisor's calibration, pooled over seeds; unset for answers."""
+
+    @_builtins.property
+    def student_calibration(self) -> Global___Calibration:
+        """The student's calibration; the shift is the difference of the two."""
 
     def __init__(
         self,
         *,
-        weak_accuracy: _builtins.float = ...,
-        student_accuracy: _builtins.float = ...,
-        ceiling_accuracy: _builtins.float = ...,
+        weak: _common_pb2.Estimate | None = ...,
+        student: _common_pb2.Estimate | None = ...,
+        ceiling: _common_pb2.Estimate | None = ...,
         pgr: Global___Pgr | None = ...,
         agreement: Global___Agreement | None = ...,
         examples: _builtins.int = ...,
+        metric: _builtins.str = ...,
+        direction: Global___Direction.ValueType = ...,
+        seeds: _abc.Iterable[Global___Pgr] | None = ...,
+        median_pgr: _builtins.float | None = ...,
+        mcnemar: Global___McNemar | None = ...,
+        supervisor_calibration: Global___Calibration | None = ...,
+        student_calibration: Global___Calibration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "pgr", b"pgr"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_median_pgr", b"_median_pgr", "agreement", b"agreement", "ceiling", b"ceiling", "mcnemar", b"mcnemar", "median_pgr", b"median_pgr", "pgr", b"pgr", "student", b"student", "student_calibration", b"student_calibration", "supervisor_calibration", b"supervisor_calibration", "weak", b"weak"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "ceiling_accuracy", b"ceiling_accuracy", "examples", b"examples", "pgr", b"pgr", "student_accuracy", b"student_accuracy", "weak_accuracy", b"weak_accuracy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_median_pgr", b"_median_pgr", "agreement", b"agreement", "ceiling", b"ceiling", "direction", b"direction", "examples", b"examples", "mcnemar", b"mcnemar", "median_pgr", b"median_pgr", "metric", b"metric", "pgr", b"pgr", "seeds", b"seeds", "student", b"student", "student_calibration", b"student_calibration", "supervisor_calibration", b"supervisor_calibration", "weak", b"weak"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__median_pgr: _TypeAlias = _typing.Literal["median_pgr"]  # noqa: Y015
+    _WhichOneofArgType__median_pgr: _TypeAlias = _typing.Literal["_median_pgr", b"_median_pgr"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__median_pgr) -> _WhichOneofReturnType__median_pgr | None: ...
+
+Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+
+@_typing.final
+class CompareAllRequest(_message.Message):
+    """Asks for several comparisons at once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARISONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comparisons(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompareRequest]:
+        """From 1 to 1,000 of them: a dataset, student or method each."""
+
+    def __init__(
+        self,
+        *,
+        comparisons: _abc.Iterable[Global___CompareRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparisons", b"comparisons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+Global___CompareAllRequest: _TypeAlias = CompareAllRequest  # noqa: Y015
+
+@_typing.final
+class CompareAllResponse(_message.Message):
+    """Several comparisons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARISONS_FIELD_NUMBER: _builtins.int
+    MEDIAN_PGR_FIELD_NUMBER: _builtins.int
+    OK_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    median_pgr: _builtins.float
+    """The median over every seed of every comparison whose PGR is OK, as the paper
+    aggregates; unset when none is.
+    """
+    ok: _builtins.int
+    """How many seeds that is of."""
+    total: _builtins.int
+    """How many seeds there are in all."""
+    @_builtins.property
+    def comparisons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Comparison]:
+        """Each, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        comparisons: _abc.Iterable[Global___Comparison] | None = ...,
+        median_pgr: _builtins.float | None = ...,
+        ok: _builtins.int = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_median_pgr", b"_median_pgr", "median_pgr", b"median_pgr"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_median_pgr", b"_median_pgr", "comparisons", b"comparisons", "median_pgr", b"median_pgr", "ok", b"ok", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__median_pgr: _TypeAlias = _typing.Literal["median_pgr"]  # noqa: Y015
+    _WhichOneofArgType__median_pgr: _TypeAlias = _typing.Literal["_median_pgr", b"_median_pgr"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__median_pgr) -> _WhichOneofReturnType__median_pgr | None: ...
+
+Global___CompareAllResponse: _TypeAlias = CompareAllResponse  # noqa: Y015
+
+@_typing.final
+class AssessDeceptionRequest(_message.Message):
+    """Asks where a student is wrong. All predictions are on the same test examples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEAK_FIELD_NUMBER: _builtins.int
+    STRONG_FIELD_NUMBER: _builtins.int
+    STUDENT_FIELD_NUMBER: _builtins.int
+    NO_CONFLICT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    SWEEP_FIELD_NUMBER: _builtins.int
+    WEAK_VALIDATION_FIELD_NUMBER: _builtins.int
+    STRONG_VALIDATION_FIELD_NUMBER: _builtins.int
+    REPLICATES_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    PUBLISH_AS_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """A model knows an example when its probability of the true class is at least this,
+    in (0, 1); 0.75 when 0.
+    """
+    replicates: _builtins.int
+    """Bootstrap replicates, in [100, 100000]; 2,000 when 0."""
+    seed: _builtins.int
+    """Seeds the bootstrap, in [0, 2^32)."""
+    publish_as: _builtins.str
+    """Publishes the figures to Prometheus under this name, as CompareRequest.publish_as."""
+    @_builtins.property
+    def weak(self) -> _common_pb2.PredictionsRef:
+        """The weak model, trained on ground truth: what the supervisor knows."""
+
+    @_builtins.property
+    def strong(self) -> _common_pb2.PredictionsRef:
+        """The strong model, trained on ground truth (the ceiling): what the strong model knows."""
+
+    @_builtins.property
+    def student(self) -> _common_pb2.PredictionsRef:
+        """The student, trained on the weak model's labels, under conflict or not."""
+
+    @_builtins.property
+    def no_conflict(self) -> _common_pb2.PredictionsRef:
+        """The student of the same labels without a conflict. Needed for the conflict tax."""
+
+    @_builtins.property
+    def sweep(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Other thresholds to report; 0.6, 0.65, ... 0.9 when empty, at most 32."""
+
+    @_builtins.property
+    def weak_validation(self) -> _common_pb2.PredictionsRef:
+        """The weak model's predictions on other examples, to fit a temperature to its
+        logits first (Guo et al. 2017).
+        """
+
+    @_builtins.property
+    def strong_validation(self) -> _common_pb2.PredictionsRef:
+        """The strong model's, likewise. Either both or neither."""
+
+    def __init__(
+        self,
+        *,
+        weak: _common_pb2.PredictionsRef | None = ...,
+        strong: _common_pb2.PredictionsRef | None = ...,
+        student: _common_pb2.PredictionsRef | None = ...,
+        no_conflict: _common_pb2.PredictionsRef | None = ...,
+        threshold: _builtins.float = ...,
+        sweep: _abc.Iterable[_builtins.float] | None = ...,
+        weak_validation: _common_pb2.PredictionsRef | None = ...,
+        strong_validation: _common_pb2.PredictionsRef | None = ...,
+        replicates: _builtins.int = ...,
+        seed: _builtins.int = ...,
+        publish_as: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["no_conflict", b"no_conflict", "strong", b"strong", "strong_validation", b"strong_validation", "student", b"student", "weak", b"weak", "weak_validation", b"weak_validation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["no_conflict", b"no_conflict", "publish_as", b"publish_as", "replicates", b"replicates", "seed", b"seed", "strong", b"strong", "strong_validation", b"strong_validation", "student", b"student", "sweep", b"sweep", "threshold", b"threshold", "weak", b"weak", "weak_validation", b"weak_validation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessDeceptionRequest: _TypeAlias = AssessDeceptionRequest  # noqa: Y015
+
+@_typing.final
+class KnowledgeArea(_message.Message):
+    """How many examples of one area the student has right and wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRONG_KNOWN_FIELD_NUMBER: _builtins.int
+    WEAK_KNOWN_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    WRONG_FIELD_NUMBER: _builtins.int
+    strong_known: _builtins.bool
+    """The strong model knows them."""
+    weak_known: _builtins.bool
+    """The weak model knows them."""
+    right: _builtins.int
+    """Those that the student has right."""
+    wrong: _builtins.int
+    """Those that it has wrong."""
+    def __init__(
+        self,
+        *,
+        strong_known: _builtins.bool = ...,
+        weak_known: _builtins.bool = ...,
+        right: _builtins.int = ...,
+        wrong: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["right", b"right", "strong_known", b"strong_known", "weak_known", b"weak_known", "wrong", b"wrong"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KnowledgeArea: _TypeAlias = KnowledgeArea  # noqa: Y015
+
+@_typing.final
+class DeceptionFigures(_message.Message):
+    """Deception at one threshold. A figure is unset where its denominator holds fewer
+    than 20 examples.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    AREAS_FIELD_NUMBER: _builtins.int
+    SCORE_ERRORS_FIELD_NUMBER: _builtins.int
+    SCORE_CONFLICT_TAX_FIELD_NUMBER: _builtins.int
+    BASE_RATE_FIELD_NUMBER: _builtins.int
+    LIFT_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_TO_NO_CONFLICT_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """The threshold of knowing."""
+    @_builtins.property
+    def areas(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnowledgeArea]:
+        """The four areas."""
+
+    @_builtins.property
+    def score_errors(self) -> _common_pb2.Estimate:
+        """|E & S_k & W_uk| / |E & S_k|, E all that the student has wrong."""
+
+    @_builtins.property
+    def score_conflict_tax(self) -> _common_pb2.Estimate:
+        """The same with E what the conflict made wrong: right without it, wrong under it."""
+
+    @_builtins.property
+    def base_rate(self) -> _common_pb2.Estimate:
+        """P(W_uk | S_k): the score that errors at random would have."""
+
+    @_builtins.property
+    def lift(self) -> _common_pb2.Estimate:
+        """score_errors / base_rate."""
+
+    @_builtins.property
+    def difference_to_no_conflict(self) -> _common_pb2.Estimate:
+        """score_errors less that of the student without conflict: what of it is no mere
+        hardness of the examples.
+        """
+
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float = ...,
+        areas: _abc.Iterable[Global___KnowledgeArea] | None = ...,
+        score_errors: _common_pb2.Estimate | None = ...,
+        score_conflict_tax: _common_pb2.Estimate | None = ...,
+        base_rate: _common_pb2.Estimate | None = ...,
+        lift: _common_pb2.Estimate | None = ...,
+        difference_to_no_conflict: _common_pb2.Estimate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base_rate", b"base_rate", "difference_to_no_conflict", b"difference_to_no_conflict", "lift", b"lift", "score_conflict_tax", b"score_conflict_tax", "score_errors", b"score_errors"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "base_rate", b"base_rate", "difference_to_no_conflict", b"difference_to_no_conflict", "lift", b"lift", "score_conflict_tax", b"score_conflict_tax", "score_errors", b"score_errors", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeceptionFigures: _TypeAlias = DeceptionFigures  # noqa: Y015
+
+@_typing.final
+class DeceptionAssessment(_message.Message):
+    """Where a student is wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIGURES_FIELD_NUMBER: _builtins.int
+    SWEEP_FIELD_NUMBER: _builtins.int
+    BLIND_SPOT_RATE_FIELD_NUMBER: _builtins.int
+    WEAK_TEMPERATURE_FIELD_NUMBER: _builtins.int
+    STRONG_TEMPERATURE_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    weak_temperature: _builtins.float
+    """What the weak model's logits were divided by; 1 without validation predictions."""
+    strong_temperature: _builtins.float
+    """What the strong model's logits were divided by."""
+    examples: _builtins.int
+    """Examples compared."""
+    @_builtins.property
+    def figures(self) -> Global___DeceptionFigures:
+        """At the threshold asked for."""
+
+    @_builtins.property
+    def sweep(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeceptionFigures]:
+        """At the other thresholds, rising."""
+
+    @_builtins.property
+    def blind_spot_rate(self) -> _common_pb2.Estimate:
+        """The share of examples on which the student is confidently wrong and the
+        supervisor is not confident. Needs neither ceiling nor conflict.
+        """
+
+    def __init__(
+        self,
+        *,
+        figures: Global___DeceptionFigures | None = ...,
+        sweep: _abc.Iterable[Global___DeceptionFigures] | None = ...,
+        blind_spot_rate: _common_pb2.Estimate | None = ...,
+        weak_temperature: _builtins.float = ...,
+        strong_temperature: _builtins.float = ...,
+        examples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blind_spot_rate", b"blind_spot_rate", "figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blind_spot_rate", b"blind_spot_rate", "examples", b"examples", "figures", b"figures", "strong_temperature", b"strong_temperature", "sweep", b"sweep", "weak_temperature", b"weak_temperature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeceptionAssessment: _TypeAlias = DeceptionAssessment  # noqa: Y015
 
 @_typing.final
 class CreateEvaluationRequest(_message.Message):

@@ -66,6 +66,16 @@ class EvaluatorServiceStub:
                 request_serializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareRequest.SerializeToString,
                 response_deserializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.Comparison.FromString,
                 _registered_method=True)
+        self.CompareAll = channel.unary_unary(
+                '/w2s.evaluator.v1.EvaluatorService/CompareAll',
+                request_serializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareAllRequest.SerializeToString,
+                response_deserializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareAllResponse.FromString,
+                _registered_method=True)
+        self.AssessDeception = channel.unary_unary(
+                '/w2s.evaluator.v1.EvaluatorService/AssessDeception',
+                request_serializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.AssessDeceptionRequest.SerializeToString,
+                response_deserializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.DeceptionAssessment.FromString,
+                _registered_method=True)
 
 
 class EvaluatorServiceServicer:
@@ -114,6 +124,21 @@ class EvaluatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareAll(self, request, context):
+        """Compares several datasets, students or methods, and takes the median PGR.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssessDeception(self, request, context):
+        """Says where a student is wrong: where its weak supervisor could know it, or where
+        only the strong model knows (Yang et al. 2024, weak-to-strong deception).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EvaluatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +171,16 @@ def add_EvaluatorServiceServicer_to_server(servicer, server):
                     servicer.Compare,
                     request_deserializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareRequest.FromString,
                     response_serializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.Comparison.SerializeToString,
+            ),
+            'CompareAll': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareAll,
+                    request_deserializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareAllRequest.FromString,
+                    response_serializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareAllResponse.SerializeToString,
+            ),
+            'AssessDeception': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssessDeception,
+                    request_deserializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.AssessDeceptionRequest.FromString,
+                    response_serializer=w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.DeceptionAssessment.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +346,60 @@ class EvaluatorService:
             '/w2s.evaluator.v1.EvaluatorService/Compare',
             w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareRequest.SerializeToString,
             w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.Comparison.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareAll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.evaluator.v1.EvaluatorService/CompareAll',
+            w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareAllRequest.SerializeToString,
+            w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.CompareAllResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssessDeception(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w2s.evaluator.v1.EvaluatorService/AssessDeception',
+            w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.AssessDeceptionRequest.SerializeToString,
+            w2s_dot_evaluator_dot_v1_dot_evaluator__pb2.DeceptionAssessment.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,12 @@ class EvaluatorServiceStub:
     """Cancels an evaluation. One that has ended stays as it is."""
     Compare: _grpc.UnaryUnaryMultiCallable[_evaluator_pb2.CompareRequest, _evaluator_pb2.Comparison]
     """Compares weak, student and ceiling predictions on the same examples."""
+    CompareAll: _grpc.UnaryUnaryMultiCallable[_evaluator_pb2.CompareAllRequest, _evaluator_pb2.CompareAllResponse]
+    """Compares several datasets, students or methods, and takes the median PGR."""
+    AssessDeception: _grpc.UnaryUnaryMultiCallable[_evaluator_pb2.AssessDeceptionRequest, _evaluator_pb2.DeceptionAssessment]
+    """Says where a student is wrong: where its weak supervisor could know it, or where
+    only the strong model knows (Yang et al. 2024, weak-to-strong deception).
+    """
 
 @_typing.type_check_only
 class EvaluatorServiceAsyncStub(EvaluatorServiceStub):
@@ -66,6 +72,12 @@ class EvaluatorServiceAsyncStub(EvaluatorServiceStub):
     """Cancels an evaluation. One that has ended stays as it is."""
     Compare: _aio.UnaryUnaryMultiCallable[_evaluator_pb2.CompareRequest, _evaluator_pb2.Comparison]  # type: ignore[assignment]
     """Compares weak, student and ceiling predictions on the same examples."""
+    CompareAll: _aio.UnaryUnaryMultiCallable[_evaluator_pb2.CompareAllRequest, _evaluator_pb2.CompareAllResponse]  # type: ignore[assignment]
+    """Compares several datasets, students or methods, and takes the median PGR."""
+    AssessDeception: _aio.UnaryUnaryMultiCallable[_evaluator_pb2.AssessDeceptionRequest, _evaluator_pb2.DeceptionAssessment]  # type: ignore[assignment]
+    """Says where a student is wrong: where its weak supervisor could know it, or where
+    only the strong model knows (Yang et al. 2024, weak-to-strong deception).
+    """
 
 class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Measures models, teachers and labels against ground truth."""
@@ -117,5 +129,23 @@ class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_evaluator_pb2.Comparison, _abc.Awaitable[_evaluator_pb2.Comparison]]:
         """Compares weak, student and ceiling predictions on the same examples."""
+
+    @_abc_1.abstractmethod
+    def CompareAll(
+        self,
+        request: _evaluator_pb2.CompareAllRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evaluator_pb2.CompareAllResponse, _abc.Awaitable[_evaluator_pb2.CompareAllResponse]]:
+        """Compares several datasets, students or methods, and takes the median PGR."""
+
+    @_abc_1.abstractmethod
+    def AssessDeception(
+        self,
+        request: _evaluator_pb2.AssessDeceptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evaluator_pb2.DeceptionAssessment, _abc.Awaitable[_evaluator_pb2.DeceptionAssessment]]:
+        """Says where a student is wrong: where its weak supervisor could know it, or where
+        only the strong model knows (Yang et al. 2024, weak-to-strong deception).
+        """
 
 def add_EvaluatorServiceServicer_to_server(servicer: EvaluatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
