@@ -11,8 +11,10 @@ from w2s.evaluator.v1 import evaluator_pb2_grpc
 from w2s.models.runtime import configure_runtime
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener, serve
-from w2s_evaluator.metrics import EvaluatorMetrics
-from w2s_evaluator.service import Evaluator
+from w2s_evaluator.comparisons.compare import Comparisons
+from w2s_evaluator.comparisons.metrics import ComparisonMetrics
+from w2s_evaluator.evaluations.metrics import EvaluationMetrics
+from w2s_evaluator.evaluations.service import Evaluations
 from w2s_evaluator.servicer import EvaluatorServicer
 from w2s_evaluator.settings import EvaluatorSettings
 
@@ -26,17 +28,20 @@ class EvaluatorApp:
         configure_runtime(settings.threads)
         self._database = Database(settings.database_url)
         store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
-        self._evaluator = Evaluator(self._database, store, settings, EvaluatorMetrics(registry))
+        self._evaluations = Evaluations(self._database, store, settings, EvaluationMetrics(registry))
+        self._comparisons = Comparisons(store, ComparisonMetrics(registry))
 
     def register(self, server: grpc.aio.Server) -> None:
-        evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(EvaluatorServicer(self._evaluator), server)
+        servicer = EvaluatorServicer(self._evaluations, self._comparisons)
+        evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(servicer, server)
 
     async def start(self, health: Health) -> dict[str, Listener]:
-        await self._evaluator.start()
+        await self._evaluations.start()
         return {}
 
     async def stop(self) -> None:
-        await self._evaluator.stop()
+        await self._evaluations.stop()
+        await self._comparisons.stop()
         self._database.close()
 
 

@@ -17,8 +17,8 @@ from w2s.models.features import FeatureCache
 from w2s.models.predict import Predictor
 from w2s.models.runtime import pick_device
 from w2s.models.spec import Encoding
+from w2s_evaluator.evaluations.spec import TeacherSource
 from w2s_evaluator.settings import EvaluatorSettings
-from w2s_evaluator.spec import TeacherSource
 
 # Logits [N, C] (log-probabilities where only those are known), and what made them.
 Predicted = tuple[NDArray[np.float32], Parent]

@@ -1,15 +1,14 @@
-"""The evaluator's own metrics."""
+"""Metrics of evaluations."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter
 
 from w2s.jobs import Job, State
-from w2s.metrics import Pgr, PgrStatus
 
 
-class EvaluatorMetrics:
-    """Evaluations, the predictions they made, and comparisons by status.
+class EvaluationMetrics:
+    """Evaluations, and the predictions they made.
 
     Args:
         registry: Where the metrics are.
@@ -20,12 +19,9 @@ class EvaluatorMetrics:
         self._predictions = Counter(
             "w2s_evaluator_predictions", "Predictions of succeeded evaluations", ["outcome"], registry=registry
         )
-        self._comparisons = Counter("w2s_evaluator_comparisons", "Comparisons made", ["pgr_status"], registry=registry)
         for state in State:
             if state.ended:
                 self._evaluations.labels(state.name.lower())
-        for status in PgrStatus:
-            self._comparisons.labels(status.value)
 
     def ended(self, job: Job) -> None:
         """Counts an evaluation that has ended."""
@@ -35,7 +31,3 @@ class EvaluatorMetrics:
             right = round(job.result["accuracy"]["value"] * n)
             self._predictions.labels("right").inc(right)
             self._predictions.labels("wrong").inc(n - right)
-
-    def compared(self, pgr: Pgr) -> None:
-        """Counts a comparison."""
-        self._comparisons.labels(pgr.status.value).inc()

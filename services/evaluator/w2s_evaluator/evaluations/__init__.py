@@ -1,0 +1,1 @@
+"""Evaluations: predictions of models, teachers and labels, and their metrics."""
