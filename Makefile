@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# How tests share two cores: a file at a time each, the longest (end-to-end) first.
+PARALLEL ?= -n 2 --dist loadfile
 # The demo's task: boolq_relevance, or the harder privacy_policy_qa.
 TASK   ?= boolq_relevance
 
@@ -41,7 +43,7 @@ demo: setup ## Run weak-to-strong on this machine: three services, one pipeline,
 
 .PHONY: test
 test: setup ## Run the unit, integration and end-to-end tests.
-	$(BIN)/pytest tests/unit tests/integration tests/e2e
+	$(BIN)/pytest $(PARALLEL) tests/e2e tests/integration tests/unit
 
 .PHONY: e2e-postgres
 e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs Debian's postgresql).
