@@ -30,13 +30,20 @@ class Predictor:
         checkpoint: The classifier; used in evaluation mode while predicting.
         cache: Shares the work of frozen bodies; unused when the body was trained.
         token_budget: Padded tokens a batch.
+        bfloat16: Computes in bfloat16 where that is safe, or in float32; None for bfloat16 on a GPU alone.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, cache: FeatureCache | None = None, token_budget: int = DEFAULT_TOKEN_BUDGET
+        self,
+        checkpoint: Checkpoint,
+        cache: FeatureCache | None = None,
+        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        *,
+        bfloat16: bool | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self._budget = token_budget
+        self._bfloat16 = checkpoint.model.device.type == "cuda" if bfloat16 is None else bfloat16
         self._cache = cache if checkpoint.model.config.body_frozen else None
         self._fingerprint = body_fingerprint(checkpoint.model) if self._cache else ""
 
@@ -86,7 +93,8 @@ class Predictor:
     def _batch(self, batch: Sequence[Tokens]) -> Tensor:
         if self._cache is None:
             return self._compute(batch)
-        key = self._cache.key(self._fingerprint, batch)
+        dtype = torch.bfloat16 if self._bfloat16 else torch.float32
+        key = self._cache.key(self._fingerprint, batch, self.checkpoint.model.device, dtype)
         vectors = self._cache.get(key)
         if vectors is None:
             vectors = self._compute(batch)
@@ -94,4 +102,4 @@ class Predictor:
         return vectors
 
     def _compute(self, batch: Sequence[Tokens]) -> Tensor:
-        return self.checkpoint.pool(batch, bfloat16=self.checkpoint.model.device.type == "cuda")
+        return self.checkpoint.pool(batch, bfloat16=self._bfloat16)

@@ -109,3 +109,14 @@ def test_a_body_that_trains_is_never_cached(build_model, cache, tmp_path, train_
             parameter.mul_(1.1)
     assert not torch.equal(predictor.features(TEXTS), before)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_precision_is_what_was_asked_for(build_model, cache):
+    checkpoint = build_model(layers=2, train_from_layer=2)
+    exact = Predictor(checkpoint).features(TEXTS)
+    found = Predictor(checkpoint, cache, bfloat16=True).features(TEXTS)
+    # bfloat16 has 8 significant bits.
+    assert 1e-4 < (found - exact).abs().max() < 0.05
+    # What was computed in one precision is none of another's.
+    assert torch.equal(Predictor(checkpoint, cache, bfloat16=False).features(TEXTS), exact)
+    assert torch.equal(Predictor(checkpoint, cache, bfloat16=True).features(TEXTS), found)
