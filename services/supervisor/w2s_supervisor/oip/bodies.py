@@ -8,8 +8,6 @@ from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 from w2s.errors import InvalidArgument
 from w2s_supervisor.oip.sdk import (
@@ -30,25 +28,6 @@ class _Input(RequestInput):
 
 class _Request(InferenceRequest):
     inputs: list[_Input]
-
-
-async def read(request: Request, max_bytes: int) -> bytes:
-    """A request's whole body.
-
-    Raises:
-        HTTPException: 413: it is larger than `max_bytes`.
-    """
-    body = bytearray()
-    declared = int(request.headers.get("content-length", 0))
-    if declared <= max_bytes:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
-                break
-    if max(declared, len(body)) > max_bytes:
-        # What is left of it is not read.
-        raise HTTPException(413, f"the body is larger than {max_bytes} bytes", {"Connection": "close"})
-    return bytes(body)
 
 
 def payload_of(body: bytes) -> Any:

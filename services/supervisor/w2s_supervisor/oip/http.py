@@ -4,28 +4,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Generator
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from w2s.errors import InvalidArgument
+from w2s.rpc.http import HttpListener, read_body
 from w2s_supervisor.limits import Limits
 from w2s_supervisor.oip import bodies
 from w2s_supervisor.oip.answers import Answered, json_response, refused
 from w2s_supervisor.oip.desk import Desk
 from w2s_supervisor.oip.models import TeacherPlane, TeacherRepositoryExtension
 from w2s_supervisor.oip.sdk import INFERENCE_CONTENT_LENGTH_HEADER, ModelNotReady, V1Endpoints, V2Endpoints
-
-# Longer than the idle timeout of common proxies, which else reuse a connection that is just closed.
-_KEEP_ALIVE_S = 65
 
 
 class _V1(V1Endpoints):
@@ -39,7 +31,7 @@ class _V1(V1Endpoints):
         return json_response({"models": list(await self.dataplane.repository.states())})
 
     async def predict(self, model_name: str, request: Request) -> Response:
-        payload = bodies.payload_of(await bodies.read(request, self._max_bytes))
+        payload = bodies.payload_of(await read_body(request, self._max_bytes))
         content, _ = await self.dataplane.infer(model_name, payload)
         return json_response(content)
 
@@ -63,7 +55,7 @@ class _V2(V2Endpoints):
         return json_response({"name": model_name, "ready": True})
 
     async def infer(self, request: Request, model_name: str, model_version: str = "") -> Response:
-        body = await bodies.read(request, self._max_bytes)
+        body = await read_body(request, self._max_bytes)
         json_bytes = request.headers.get(INFERENCE_CONTENT_LENGTH_HEADER)
         asked = bodies.infer_request_of(body, json_bytes, model_name, model_version)
         answer, _ = await self.dataplane.infer(model_name, asked)
@@ -74,7 +66,7 @@ class _V2(V2Endpoints):
         return Response(content, headers=headers, media_type="application/octet-stream")
 
     async def index(self, request: Request) -> Response:
-        body = await bodies.read(request, self._max_bytes)
+        body = await read_body(request, self._max_bytes)
         payload = bodies.payload_of(body) if body else {}
         only_ready = isinstance(payload, dict) and payload.get("ready") is True
         return json_response(await self.model_repository_extension.index(only_ready))
@@ -113,15 +105,7 @@ def _application(desk: Desk, limits: Limits, max_bytes: int) -> FastAPI:
     return app
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves the process's signals alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-class OipHttp:
+class OipHttp(HttpListener):
     """The protocol's HTTP server.
 
     Args:
@@ -133,45 +117,4 @@ class OipHttp:
     """
 
     def __init__(self, desk: Desk, limits: Limits, host: str, port: int, max_bytes: int) -> None:
-        self._host, self._port = host, port
-        config = uvicorn.Config(
-            _application(desk, limits, max_bytes),
-            lifespan="off",
-            http="httptools",
-            ws="none",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-        self._server = _Server(config)
-        self._serving: asyncio.Task[None] | None = None
-
-    @property
-    def address(self) -> str:
-        """Where it listens, `host:port`."""
-        return f"{self._host}:{self._port}"
-
-    async def start(self) -> None:
-        """Listens.
-
-        Raises:
-            InvalidArgument: The port is taken, or the address is none of this machine's.
-        """
-        try:
-            listener = socket.create_server((self._host, self._port))
-        except OSError:
-            raise InvalidArgument("http_port", f"cannot listen on {self.address}; is it taken?") from None
-        self._port = listener.getsockname()[1]
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
-
-    async def stop(self, grace_s: float) -> None:
-        """Takes no more requests, and gives those in flight so many seconds to end."""
-        if self._serving is None:
-            return
-        # A number of seconds like any other; uvicorn's type has only whole ones.
-        self._server.config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]
-        self._server.should_exit = True
-        await self._serving
+        super().__init__(_application(desk, limits, max_bytes), host, port, "http_port")

@@ -1,0 +1,100 @@
+"""HTTP beside gRPC: an application served on the same event loop, and the bodies of its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from w2s.errors import InvalidArgument
+
+# Longer than the idle timeout of common proxies, which else reuse a connection that is just closed.
+_KEEP_ALIVE_S = 65
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the process's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class HttpListener:
+    """Serves an application over HTTP.
+
+    Args:
+        app: The application.
+        host: The address to listen on.
+        port: The port; 0 for a free one.
+        field: The setting that names the port.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int, field: str) -> None:
+        self._host, self._port, self._field = host, port, field
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+        self._server = _Server(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `host:port`."""
+        return f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listens.
+
+        Raises:
+            InvalidArgument: The port is taken, or the address is none of this machine's.
+        """
+        try:
+            listener = socket.create_server((self._host, self._port))
+        except OSError:
+            raise InvalidArgument(self._field, f"cannot listen on {self.address}; is it taken?") from None
+        self._port = listener.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more requests, and gives those in flight so many seconds to end."""
+        if self._serving is None:
+            return
+        # A number of seconds like any other; uvicorn's type has only whole ones.
+        self._server.config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]
+        self._server.should_exit = True
+        await self._serving
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """A request's whole body.
+
+    Raises:
+        HTTPException: 413: it is larger than `max_bytes`.
+    """
+    body = bytearray()
+    declared = int(request.headers.get("content-length", 0))
+    if declared <= max_bytes:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                break
+    if max(declared, len(body)) > max_bytes:
+        # What is left of it is not read.
+        raise HTTPException(413, f"the body is larger than {max_bytes} bytes", {"Connection": "close"})
+    return bytes(body)
