@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -9,12 +10,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from w2s.metrics.bootstrap import bootstrap_means
+from w2s.metrics.directions import Direction
 from w2s.metrics.proportion import Interval
 
 _Number = TypeVar("_Number", float, NDArray[np.float64])
-
-# Replicates resampled at once: bounds memory at about this many times S * N numbers.
-_CHUNK = 64
+_Values = NDArray[np.floating] | NDArray[np.bool_]
 
 
 class PgrStatus(StrEnum):
@@ -33,6 +34,21 @@ class Pgr:
     value: float | None
     interval: Interval | None
     status: PgrStatus
+
+
+@dataclass(frozen=True)
+class MedianPgr:
+    """The median of several PGRs.
+
+    Attributes:
+        value: The median of those whose status is OK; None when none is.
+        n_ok: How many are.
+        n_total: How many there are in all.
+    """
+
+    value: float | None
+    n_ok: int
+    n_total: int
 
 
 def performance_gap_recovered(weak: _Number, student: _Number, ceiling: _Number) -> _Number:
@@ -55,45 +71,50 @@ def performance_gap_recovered(weak: _Number, student: _Number, ceiling: _Number)
 
 
 def pgr(
-    weak: NDArray[np.bool_],
-    student: NDArray[np.bool_],
-    ceiling: NDArray[np.bool_],
+    weak: _Values,
+    student: _Values,
+    ceiling: _Values,
     *,
+    direction: Direction = Direction.HIGHER,
     same_model: bool = False,
     replicates: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Pgr:
-    """PGR in accuracy, with a percentile interval from a paired bootstrap.
+    """PGR in any metric that is a mean over examples, with a paired bootstrap interval.
 
     Each replicate draws seeds and examples with replacement, the same ones for the three
-    models, so that what they share cancels. The gap counts as noise when more than
-    (1 - level) / 2 of the replicates have none (ceiling <= weak); at 95 % that is about a
-    gap within two standard errors. The few gapless replicates of a sound gap are left out
-    of the percentiles.
+    models, so that what they share cancels. There is a gap where the ceiling is better
+    than the weak model, which `direction` says the sign of. The gap counts as noise when
+    more than (1 - level) / 2 of the replicates have none; at 95 % that is about a gap
+    within two standard errors. The few gapless replicates of a sound gap are left out of
+    the percentiles.
 
     Args:
-        weak: Whether the supervisor is right, shape [S, N] (S seeds, N examples).
-        student: Whether the student is right, shape [S, N].
-        ceiling: Whether the ceiling is right, shape [S, N].
+        weak: The supervisor's metric, shape [S, N] (S seeds, N examples): whether it is
+            right, for PGR in accuracy, or a finite number, such as a loss.
+        student: The student's, shape [S, N].
+        ceiling: The ceiling's, shape [S, N].
+        direction: Which way the metric gets better.
         same_model: Weak model and ceiling are one model.
         replicates: Bootstrap replicates, >= 100.
         level: The interval's coverage, in (0, 1).
         seed: Seeds the bootstrap.
 
     Raises:
-        ValueError: The shapes differ, or there is no example.
+        ValueError: The shapes differ, there is no example, or a number is not finite.
     """
     arms = np.stack([weak, student, ceiling]).astype(np.float64)
-    if arms.ndim != 3 or arms.size == 0:
-        raise ValueError(f"each argument must be [seeds, examples] and not empty, got {np.shape(weak)}")
+    if arms.ndim != 3 or arms.size == 0 or not np.isfinite(arms).all():
+        raise ValueError(f"each argument must be [seeds, examples], finite and not empty, got {np.shape(weak)}")
     if same_model:
         return Pgr(None, None, PgrStatus.SAME_MODEL)
+    better = np.greater if direction is Direction.HIGHER else np.less
     mean_weak, mean_student, mean_ceiling = arms.mean(axis=(1, 2))
-    if mean_ceiling <= mean_weak:
+    if not better(mean_ceiling, mean_weak):
         return Pgr(None, None, PgrStatus.UNDEFINED_GAP)
-    means = _bootstrap_means(arms, replicates, np.random.default_rng(seed))
-    gapped = means[2] > means[0]
+    means = _bootstrap_means(arms, replicates, seed)
+    gapped = better(means[2], means[0])
     tail = (1 - level) / 2
     if 1 - gapped.mean() > tail:
         return Pgr(None, None, PgrStatus.GAP_BELOW_NOISE)
@@ -103,13 +124,21 @@ def pgr(
     return Pgr(value, Interval(float(low), float(high), level), PgrStatus.OK)
 
 
-def _bootstrap_means(arms: NDArray[np.float64], replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def median_pgr(found: Iterable[Pgr]) -> MedianPgr:
+    """The median over seeds, model pairs or datasets whose PGR is OK.
+
+    Source: Burns et al. 2023; their published notebook drops what has no gap and weak
+    models that are the ceiling, and takes the median of the rest.
+    """
+    every = list(found)
+    values = [one.value for one in every if one.value is not None]
+    return MedianPgr(float(np.median(values)) if values else None, len(values), len(every))
+
+
+def _bootstrap_means(arms: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.float64]:
     """Mean of each arm in each replicate, shape [3, replicates], from arms [3, S, N]."""
-    _, seeds, examples = arms.shape
-    means = []
-    for start in range(0, replicates, _CHUNK):
-        size = min(_CHUNK, replicates - start)
-        drawn = arms[:, rng.integers(seeds, size=(size, seeds))].mean(axis=2)
-        picks = rng.integers(examples, size=(size, examples))
-        means.append(np.take_along_axis(drawn, picks[None], axis=2).mean(axis=2))
-    return np.concatenate(means, axis=1)
+    roles, seeds, examples = arms.shape
+    means = bootstrap_means(arms.reshape(roles * seeds, examples), replicates, seed)
+    # Another stream than the examples', which begins at the same seed.
+    drawn = np.random.default_rng([seed, 1]).multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates)
+    return np.asarray(np.einsum("ksr,rs->kr", means.reshape(roles, seeds, replicates), drawn) / seeds)
