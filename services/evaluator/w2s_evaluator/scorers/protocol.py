@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from w2s.metrics.directions import Direction
+from w2s.metrics import Direction
 
 
 class AnswerScorer(Protocol):
@@ -20,11 +20,20 @@ class AnswerScorer(Protocol):
         """Which way the score gets better."""
 
     def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
-        """One score in [0, 1] for each answer.
+        """One score in [0, 1] for each answer, finite; equal answers have equal scores.
 
         Args:
             prompt: What was asked.
             reference: The dataset's completion; some scorers ignore it.
             answers: Each sample of the model.
         """
+        ...
+
+
+@runtime_checkable
+class Matcher(AnswerScorer, Protocol):
+    """A scorer that compares an answer with the reference: 1 is right, 0 wrong."""
+
+    def canonical(self, answer: str) -> str:
+        """What answers that say the same have in common, such as the final number of a solution."""
         ...
