@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Generator
 
 import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from w2s.errors import InvalidArgument
+from w2s.errors import InvalidArgument, ResourceExhausted, W2SError
 
 # Longer than the idle timeout of common proxies, which else reuse a connection that is just closed.
 _KEEP_ALIVE_S = 65
+# By google.rpc.Code. FAILED_PRECONDITION is 412 and not 400: the same request may be right later.
+_STATUSES = {1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 8: 429, 9: 412, 14: 503}
 
 
 class _Server(uvicorn.Server):
@@ -98,3 +102,14 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         # What is left of it is not read.
         raise HTTPException(413, f"the body is larger than {max_bytes} bytes", {"Connection": "close"})
     return bytes(body)
+
+
+def refusal(error: W2SError, status: int | None = None) -> Response:
+    """What an HTTP caller is told of an error that it would get over gRPC too.
+
+    Args:
+        error: The error.
+        status: The status, where it is not that of the error's code.
+    """
+    wait = {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, ResourceExhausted) else None
+    return JSONResponse({"error": error.message}, status or _STATUSES.get(error.code, 500), wait)

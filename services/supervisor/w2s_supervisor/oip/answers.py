@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +13,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from w2s.errors import ResourceExhausted, W2SError
+from w2s.errors import W2SError
+from w2s.rpc.http import refusal
 from w2s_supervisor.oip.models import NotReady
 from w2s_supervisor.oip.sdk import ModelNotReady, ServerNotReady
 
 log = logging.getLogger(__name__)
 
-# By google.rpc.Code. FAILED_PRECONDITION is 412 and not 400: the same request may be right later.
-_STATUSES = {1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 8: 429, 9: 412, 14: 503}
 _GONE = 499
 
 
@@ -75,9 +73,7 @@ async def refused(request: Any, error: Exception) -> Response:
 
 def _failure(error: Exception, path: str) -> Response:
     if isinstance(error, W2SError):
-        status = 503 if isinstance(error, NotReady) else _STATUSES.get(error.code, 500)
-        wait = {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, ResourceExhausted) else None
-        return json_response({"error": error.message}, status, wait)
+        return refusal(error, 503 if isinstance(error, NotReady) else None)
     if isinstance(error, ModelNotReady | ServerNotReady):
         return json_response({"error": error.error_msg}, 503)
     log.error("call failed", extra={"method": path}, exc_info=error)
