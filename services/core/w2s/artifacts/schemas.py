@@ -11,6 +11,7 @@ from w2s.errors import InvalidArgument
 EXAMPLES_SCHEMA = "w2s.examples/1"
 LABELS_SCHEMA = "w2s.labels/2"
 PREDICTIONS_SCHEMA = "w2s.predictions/1"
+ANSWERS_SCHEMA = "w2s.answers/1"
 PAIRS_SCHEMA = "w2s.pairs/1"
 COMPLETIONS_SCHEMA = "w2s.completions/1"
 CLASSIFIER_SCHEMA = "w2s.classifier/1"

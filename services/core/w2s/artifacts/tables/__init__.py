@@ -1,5 +1,6 @@
-"""The Parquet tables of the store: examples, pairs, completions, labels and predictions."""
+"""The Parquet tables of the store: examples, pairs, completions, labels, predictions and answers."""
 
+from w2s.artifacts.tables.answers import Answers, answers_table, read_answers, write_answers
 from w2s.artifacts.tables.completions import CompletionDataset, read_completions, write_completions
 from w2s.artifacts.tables.examples import Dataset, iterate_examples, read_dataset, write_examples
 from w2s.artifacts.tables.labels import (
@@ -18,6 +19,7 @@ from w2s.artifacts.tables.predictions import Predictions, read_predictions, soft
 
 __all__ = [
     "LABELS_TABLE",
+    "Answers",
     "CompletionDataset",
     "Dataset",
     "LabelRow",
@@ -26,15 +28,18 @@ __all__ = [
     "Predictions",
     "align",
     "align_known",
+    "answers_table",
     "iterate_examples",
     "labels_table",
     "parent",
+    "read_answers",
     "read_completions",
     "read_dataset",
     "read_labels",
     "read_pairs",
     "read_predictions",
     "softmax",
+    "write_answers",
     "write_completions",
     "write_examples",
     "write_labels",

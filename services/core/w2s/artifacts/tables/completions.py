@@ -15,9 +15,10 @@ from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
 from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.slices import SLICE, sliced_table, slices_of
 
 _TEACHER = ("teacher", "teacher_revision", "teacher_digest")
-_COMPLETIONS = pa.schema([(name, pa.string()) for name in ("id", "prompt", "completion", *_TEACHER)])
+_COMPLETIONS = pa.schema([*((name, pa.string()) for name in ("id", "prompt", "completion", *_TEACHER)), SLICE])
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class CompletionDataset:
         completions: What follows each prompt, length N.
         teachers: Distinct (teacher, revision, digest) triples among the rows, sorted; empty for ground truth.
         manifest: What made it.
+        slices: As `Dataset.slices`.
     """
 
     ref: ArtifactRef
@@ -39,6 +41,7 @@ class CompletionDataset:
     completions: list[str]
     teachers: list[tuple[str, str, str]]
     manifest: Manifest
+    slices: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,9 +53,9 @@ def write_completions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     Args:
         path: The folder.
         rows: Rows of id, prompt and completion; what a teacher wrote has teacher,
-            teacher_revision and teacher_digest too.
+            teacher_revision and teacher_digest too; each may have a slice.
     """
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=_COMPLETIONS), path / "completions.parquet")
+    pq.write_table(sliced_table(rows, _COMPLETIONS), path / "completions.parquet")
 
 
 def read_completions(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset") -> CompletionDataset:
@@ -67,4 +70,5 @@ def read_completions(store: ArtifactStore, ref: ArtifactRef, field: str = "datas
         completions=table["completion"].to_pylist(),
         teachers=sorted(set(zip(*(taught[name].to_pylist() for name in _TEACHER), strict=True))),
         manifest=artifact.manifest,
+        slices=slices_of(table),
     )

@@ -16,8 +16,11 @@ from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import EXAMPLES_SCHEMA
 from w2s.artifacts.store import Artifact, ArtifactStore
 from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.slices import SLICE, sliced_table, slices_of
 
-_EXAMPLES = pa.schema([("id", pa.string()), ("text", pa.string()), ("text_pair", pa.string()), ("label", pa.int32())])
+_EXAMPLES = pa.schema(
+    [("id", pa.string()), ("text", pa.string()), ("text_pair", pa.string()), ("label", pa.int32()), SLICE]
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Dataset:
         labels: True classes, shape [N], int32, in [0, C).
         label_names: The C classes.
         manifest: What made it.
+        slices: The slice that each is in, None for none, length N; None where no row has one.
     """
 
     ref: ArtifactRef
@@ -41,14 +45,15 @@ class Dataset:
     labels: NDArray[np.int32]
     label_names: list[str]
     manifest: Manifest
+    slices: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 def write_examples(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes example rows (id, text, text_pair or None, label) into an artifact's folder."""
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=_EXAMPLES), path / "examples.parquet")
+    """Writes example rows (id, text, text_pair or None, label, perhaps slice) into an artifact's folder."""
+    pq.write_table(sliced_table(rows, _EXAMPLES), path / "examples.parquet")
 
 
 def read_dataset(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset") -> Dataset:
@@ -69,6 +74,7 @@ def read_dataset(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset")
         labels=table["label"].to_numpy(),
         label_names=list(artifact.manifest.config["label_names"]),
         manifest=artifact.manifest,
+        slices=slices_of(table),
     )
 
 

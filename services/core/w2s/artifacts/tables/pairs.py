@@ -16,6 +16,7 @@ from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import PAIRS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
 from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.slices import SLICE, sliced_table, slices_of
 
 _PAIRS = pa.schema(
     [
@@ -24,6 +25,7 @@ _PAIRS = pa.schema(
         ("first", pa.string()),
         ("second", pa.string()),
         ("label", pa.int32()),
+        SLICE,
     ]
 )
 _LABEL_NAMES = ("first", "second")
@@ -42,6 +44,7 @@ class PairDataset:
         labels: The preferred answers, shape [N], int32: 0 is the first, 1 the second.
         label_names: The two classes, `first` and `second`.
         manifest: What made it.
+        slices: As `Dataset.slices`.
     """
 
     ref: ArtifactRef
@@ -52,14 +55,15 @@ class PairDataset:
     labels: NDArray[np.int32]
     label_names: list[str]
     manifest: Manifest
+    slices: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 def write_pairs(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes pair rows (id, prompt, first, second, label: 0 or 1) into an artifact's folder."""
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=_PAIRS), path / "pairs.parquet")
+    """Writes pair rows (id, prompt, first, second, label: 0 or 1, perhaps slice) into an artifact's folder."""
+    pq.write_table(sliced_table(rows, _PAIRS), path / "pairs.parquet")
 
 
 def read_pairs(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset") -> PairDataset:
@@ -75,4 +79,5 @@ def read_pairs(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset") -
         labels=table["label"].to_numpy(),
         label_names=list(_LABEL_NAMES),
         manifest=artifact.manifest,
+        slices=slices_of(table),
     )

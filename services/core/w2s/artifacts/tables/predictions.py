@@ -14,6 +14,7 @@ from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import PREDICTIONS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
 from w2s.artifacts.tables.examples import Dataset
+from w2s.artifacts.tables.pairs import PairDataset
 from w2s.artifacts.tables.reading import read_verified
 
 _PREDICTIONS = pa.schema(
@@ -35,17 +36,19 @@ class Predictions:
     Attributes:
         ids: Example ids, length N.
         labels: True classes, shape [N], int32.
+        logits: Shape [N, C], float32; log-probabilities where only those are known.
         predictions: Predicted classes, shape [N], int32.
     """
 
     ref: ArtifactRef
     ids: list[str]
     labels: NDArray[np.int32]
+    logits: NDArray[np.float32]
     predictions: NDArray[np.int32]
     manifest: Manifest
 
 
-def write_predictions(path: Path, dataset: Dataset, logits: NDArray[np.float32]) -> None:
+def write_predictions(path: Path, dataset: Dataset | PairDataset, logits: NDArray[np.float32]) -> None:
     """Writes predictions into an artifact's folder.
 
     Args:
@@ -73,6 +76,7 @@ def read_predictions(store: ArtifactStore, ref: ArtifactRef, field: str = "predi
         ref=artifact.ref,
         ids=table["id"].to_pylist(),
         labels=table["label"].to_numpy(),
+        logits=_rows(table["logits"]),
         predictions=table["prediction"].to_numpy(),
         manifest=artifact.manifest,
     )
@@ -88,3 +92,8 @@ def _matrix(values: NDArray[np.float32]) -> pa.ListArray:
     rows, columns = values.shape
     offsets = pa.array(np.arange(0, rows * columns + 1, columns), pa.int32())
     return pa.ListArray.from_arrays(offsets, pa.array(np.ravel(values), pa.float32()))
+
+
+def _rows(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
+    return values.reshape(len(column), -1) if len(column) else np.empty((0, 0), np.float32)
