@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 INTERNAL = 13
 
-P = ParamSpec("P")
-
 # Tells how far a job has come; may be called from any thread.
 Report = Callable[[Progress], None]
+# Removes what a job that has ended has left.
+Clear = Callable[[Job], Awaitable[None]]
 # Does a job's work and returns its result as JSON. Cancelled by asyncio, with a value of `Stop` for the reason.
 Execute = Callable[[Job, Report], Awaitable[dict[str, Any]]]
 
@@ -53,8 +53,6 @@ class JobManager:
         max_queued: Jobs that may wait.
         on_end: Called once with each job that this process has ended: it executed it, or cancelled
             it while nobody did.
-        on_progress: Called in the event loop's thread with the id of a job that is executed here,
-            and what it reports.
         lease_s: Seconds, > 0, for which a job stays with a server that is not heard of.
         poll_s: Seconds, > 0, after which what other servers did is seen.
 
@@ -70,7 +68,6 @@ class JobManager:
         slots: int = 1,
         max_queued: int = 1000,
         on_end: Callable[[Job], None] = lambda job: None,
-        on_progress: Callable[[str, Progress], None] = lambda job_id, progress: None,
         lease_s: float = 15.0,
         poll_s: float = 0.5,
     ) -> None:
@@ -79,7 +76,6 @@ class JobManager:
         self._slots = slots
         self._max_queued = max_queued
         self._on_end = on_end
-        self._on_progress = on_progress
         self._lease_s = lease_s
         self._poll_s = poll_s
         self.owner = new_owner()
@@ -151,13 +147,19 @@ class JobManager:
         """How many jobs are in each state, those of other servers included."""
         return await self._store.counts()
 
-    async def delete(self, id_: str) -> None:
+    async def delete(self, id_: str, clear: Clear) -> None:
         """Forgets a job that has ended, and its events; who still watches it finds it gone.
 
+        Args:
+            id_: The job.
+            clear: Removes what it has left, while no server begins it again. When it fails, the job
+                stays as it was.
+
         Raises:
-            NotFound, FailedPrecondition: As `JobStore.delete`.
+            NotFound, FailedPrecondition, Unavailable: As `JobStore.condemn`.
         """
-        await self._store.delete(id_)
+        # Whoever asks may be gone before it is done.
+        await asyncio.shield(self._delete(id_, clear))
         self._changed.ring()
 
     async def cancel(self, id_: str) -> Job:
@@ -271,6 +273,16 @@ class JobManager:
             return None
         return await self._store.end(job.id, self.owner, state, **outcome)
 
+    async def _delete(self, id_: str, clear: Clear) -> None:
+        deleter = new_owner()
+        job = await self._store.condemn(id_, deleter)
+        try:
+            await clear(job)
+        except BaseException:
+            await self._store.spare(id_, deleter)
+            raise
+        await self._store.delete(id_, deleter)
+
     async def _cancel(self, id_: str) -> Job:
         job, ended = await self._store.cancel(id_)
         if ended:
@@ -282,11 +294,8 @@ class JobManager:
     def _over(self, job: Job) -> None:
         self._changed.ring()
         log.info("job ended", extra={"kind": job.kind, "job": job.id, "state": job.state.value})
-        self._tell(self._on_end, job)
-
-    def _tell(self, whom: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
         try:
-            whom(*args, **options)
+            self._on_end(job)
         except Exception:
             # A listener's fault is no job's, and the queue goes on.
             log.exception("a listener failed", extra={"kind": self._store.kind})
@@ -313,7 +322,6 @@ class JobManager:
                 await asyncio.wait([asyncio.wrap_future(latest)])
 
     async def _report(self, id_: str, progress: Progress) -> None:
-        self._tell(self._on_progress, id_, progress)
         await self._store.report(id_, self.owner, progress)
         self._changed.ring()
 

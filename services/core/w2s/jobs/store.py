@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from w2s.database import Base, Database, now
-from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.jobs.owner import is_dead
 from w2s.paging import decode_token, encode_token, page_size
@@ -36,6 +36,8 @@ from w2s.paging import decode_token, encode_token, page_size
 _NUMBER = re.compile(r"[0-9]{1,9}")
 # The greatest INTEGER.
 _NO_BOUND = 2**31 - 1
+# More than a deletion takes: after it, one that was cut short holds nothing up.
+_DELETION = timedelta(minutes=10)
 
 
 class _JobRow(Base):
@@ -57,7 +59,7 @@ class _JobRow(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error_code: Mapped[int] = mapped_column(Integer, default=0)
     error_message: Mapped[str] = mapped_column(Text, default="")
-    # Who executes a running job, and until when nobody else may.
+    # Who executes a running job, or deletes one that has ended, and until when nobody else may.
     owner: Mapped[str] = mapped_column(String(255), default="")
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -132,10 +134,13 @@ class JobStore:
             AlreadyExists: The id belongs to a job with another spec.
             FailedPrecondition: It does not fit into the slots.
             ResourceExhausted: `max_queued` jobs wait already.
+            Unavailable: It is being deleted.
         """
 
         def work(session: Session) -> tuple[Job, bool]:
             row = session.get(_JobRow, (self.kind, id_), with_for_update=True)
+            if row:
+                self._refuse_condemned(session, row)
             if row and row.spec != spec:
                 raise AlreadyExists(f"{self.kind}/{id_} exists with another spec; use another request_id")
             if row and row.state != State.FAILED:
@@ -208,20 +213,47 @@ class JobStore:
 
         return await self._database.run(work)
 
-    async def delete(self, id_: str) -> None:
-        """Forgets a job that has ended, and its events.
+    async def condemn(self, id_: str, deleter: str) -> Job:
+        """Lets nobody begin a job again that has ended, while it is being deleted, and returns it.
+
+        Args:
+            id_: The job.
+            deleter: Who deletes it, as `new_owner` names it; one for each deletion.
 
         Raises:
             NotFound: There is none of that id.
             FailedPrecondition: It has not ended.
+            Unavailable: Another is deleting it.
         """
 
-        def work(session: Session) -> None:
+        def work(session: Session) -> Job:
             row = self._row(session, id_, lock=True)
             if not State(row.state).ended:
                 raise FailedPrecondition(f"{self.kind}/{id_} has not ended; cancel it first")
-            # The events go with it: their foreign key cascades.
-            session.delete(row)
+            self._refuse_condemned(session, row)
+            row.owner, row.lease_until = deleter, now(session) + _DELETION
+            return _job(row)
+
+        return await self._database.run(work)
+
+    async def spare(self, id_: str, deleter: str) -> None:
+        """Takes back that a job is being deleted."""
+
+        def work(session: Session) -> None:
+            row = self._held(session, id_, deleter)
+            if row is not None:
+                row.owner, row.lease_until = "", None
+
+        await self._database.run(work)
+
+    async def delete(self, id_: str, deleter: str) -> None:
+        """Forgets a job that the deleter has condemned, and its events."""
+
+        def work(session: Session) -> None:
+            row = self._held(session, id_, deleter)
+            if row is not None:
+                # The events go with it: their foreign key cascades.
+                session.delete(row)
 
         await self._database.run(work)
 
@@ -374,6 +406,12 @@ class JobStore:
         # It may be gone altogether: taken over, ended and deleted meanwhile.
         row = session.get(_JobRow, (self.kind, id_), with_for_update=True)
         return row if row and row.owner == owner else None
+
+    def _refuse_condemned(self, session: Session, row: _JobRow) -> None:
+        if not State(row.state).ended or row.lease_until is None:
+            return
+        if _utc(row.lease_until) > now(session) and not is_dead(row.owner):
+            raise Unavailable(f"{self.kind}/{row.id} is being deleted; try again once it is gone")
 
     def _claimable(self, session: Session, time: datetime) -> Select[_JobRow]:
         running = and_(_JobRow.kind == self.kind, _JobRow.state == State.RUNNING)

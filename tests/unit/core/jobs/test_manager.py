@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 from collections import defaultdict
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from w2s.errors import AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from w2s.errors import (
+    AlreadyExists,
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from w2s.jobs import JobManager, JobStore, Progress, State
 
 SPEC = {"epochs": 2}
@@ -42,7 +50,7 @@ async def test_the_queue_outlives_listeners_that_fail(serve, work):
 
     work.reports = [Progress("train", 1, 2)]
     work.go["one"].set()
-    async with serve(on_end=fail, on_progress=fail) as manager:
+    async with serve(on_end=fail) as manager:
         await manager.create("one", SPEC)
         job = await ended(manager, "one")
         assert (job.state, job.progress) == (State.SUCCEEDED, work.reports[0])
@@ -256,21 +264,17 @@ async def test_progress_reported_just_before_the_end_is_kept(serve):
         assert (await manager.get("one")).progress == Progress("save", 1, 1)
 
 
-async def test_progress_may_be_reported_from_any_thread_and_is_told_of_in_that_of_the_loop(serve):
-    told = []
-
-    def on_progress(*progress):
-        told.append((*progress, threading.current_thread() is threading.main_thread()))
-
+async def test_progress_may_be_reported_from_any_thread(serve, job_store):
     async def execute(job, report):
         await asyncio.to_thread(report, Progress("train", 1, 2))
         report(Progress("train", 2, 2, {"loss": float("nan")}))
         return {}
 
-    async with serve(execute=execute, on_progress=on_progress) as manager:
+    async with serve(execute=execute) as manager:
         await manager.create("one", SPEC)
         assert (await ended(manager, "one")).progress == Progress("train", 2, 2)
-    assert told == [("one", Progress("train", step, 2), True) for step in (1, 2)]
+        told = [event.progress for event in (await job_store.events("one", 0))[1] if event.progress]
+    assert told == [Progress("train", step, 2) for step in (1, 2)]
 
 
 async def test_figures_that_are_not_finite_are_dropped(serve, work):
@@ -634,8 +638,84 @@ async def test_watchers_of_a_deleted_job_do_not_wait_for_it(serve, job_store):
         await asyncio.sleep(0.05)
         # As another server cancels it: nobody here is told.
         await job_store.cancel("one")
-        await manager.delete("one")
+        cleared = []
+        await manager.delete("one", keep(cleared))
+        assert [job.id for job in cleared] == ["one"]
         with pytest.raises(NotFound, match="runs/one"):
             await watching
         with pytest.raises(NotFound):
-            await manager.delete("one")
+            await manager.delete("one", keep(cleared))
+
+
+def keep(jobs):
+    """Clears nothing, and keeps the jobs that it should have cleared."""
+
+    async def clear(job):
+        jobs.append(job)
+
+    return clear
+
+
+async def test_a_failed_job_is_not_begun_again_while_it_is_deleted(serve, work, elsewhere):
+    work.error = FailedPrecondition("not yet")
+    work.go["one"].set()
+    clearing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def clear(job):
+        assert job.state is State.FAILED
+        clearing.set()
+        await go_on.wait()
+
+    async with serve() as manager, serve(elsewhere) as other:
+        await manager.create("one", SPEC)
+        await ended(manager, "one")
+        deletion = asyncio.create_task(manager.delete("one", clear))
+        await clearing.wait()
+        for server in (manager, other):
+            with pytest.raises(Unavailable, match="runs/one is being deleted"):
+                await server.create("one", SPEC)
+            with pytest.raises(Unavailable, match="runs/one is being deleted"):
+                await server.delete("one", clear)
+        # Whoever asked hangs up: it is done all the same.
+        deletion.cancel()
+        go_on.set()
+        async with asyncio.timeout(5):
+            while await exists(manager, "one"):
+                await asyncio.sleep(0.01)
+        assert work.attempts == [("one", 1)]
+        assert (await other.create("one", {"epochs": 3})).attempt == 0
+
+
+async def exists(manager, id_):
+    with suppress(NotFound):
+        return await manager.get(id_)
+
+
+async def test_a_job_that_has_begun_again_is_not_deleted(serve, work):
+    work.error = FailedPrecondition("not yet")
+    work.go["one"].set()
+    cleared = []
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        await ended(manager, "one")
+        work.go["one"].clear()
+        await manager.create("one", SPEC)
+        with pytest.raises(FailedPrecondition, match="cancel it first"):
+            await manager.delete("one", keep(cleared))
+    assert cleared == []
+
+
+async def test_a_job_that_cannot_be_cleared_stays_and_may_begin_again(serve, work):
+    work.error = FailedPrecondition("not yet")
+    work.go["one"].set()
+
+    async def fail(job):
+        raise OSError("the store is away")
+
+    async with serve() as manager:
+        await manager.create("one", SPEC)
+        failed = await ended(manager, "one")
+        with pytest.raises(OSError, match="the store is away"):
+            await manager.delete("one", fail)
+        assert await manager.get("one") == failed
+        assert (await manager.create("one", SPEC)).state is State.QUEUED

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC
+from datetime import UTC, timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from w2s.errors import FailedPrecondition, InvalidArgument, NotFound
+from w2s.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from w2s.jobs import JobStore, Progress, State
 from w2s.jobs.owner import new_owner
 from w2s.jobs.store import Lease
@@ -78,7 +78,8 @@ async def test_a_deleted_job_leaves_nothing_and_its_id_is_free(database, job_sto
     for id_ in ("one", "two"):
         await job_store.create(id_, {"a": 1}, {}, 10)
         await job_store.cancel(id_)
-    await job_store.delete("one")
+    await job_store.condemn("one", OWNER)
+    await job_store.delete("one", OWNER)
     with pytest.raises(NotFound, match="runs/one"):
         await job_store.get("one")
     left = await database.run(lambda session: session.scalars(text("SELECT job_id FROM job_events")).all())
@@ -93,9 +94,35 @@ async def test_a_job_that_has_not_ended_is_not_deleted(job_store):
     await job_store.claim(OWNER, LONG_S)
     for id_ in ("running", "queued"):
         with pytest.raises(FailedPrecondition, match=f"runs/{id_} has not ended; cancel it first"):
-            await job_store.delete(id_)
+            await job_store.condemn(id_, OTHER)
     with pytest.raises(NotFound, match="runs/none"):
-        await job_store.delete("none")
+        await job_store.condemn("none", OTHER)
+
+
+async def test_only_who_condemned_a_job_deletes_or_spares_it(job_store):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.cancel("one")
+    await job_store.condemn("one", OWNER)
+    await job_store.spare("one", OTHER)
+    await job_store.delete("one", OTHER)
+    with pytest.raises(Unavailable, match="runs/one is being deleted"):
+        await job_store.create("one", {}, {}, 10)
+    await job_store.spare("one", OWNER)
+    assert (await job_store.create("one", {}, {}, 10))[0].state is State.CANCELLED
+
+
+@pytest.mark.parametrize("cut", ["killed", "lost"])
+async def test_a_deletion_that_was_cut_short_holds_nothing_up(job_store, database, dead_owner, monkeypatch, cut):
+    if cut == "lost":
+        monkeypatch.setattr("w2s.jobs.store._DELETION", timedelta(0))
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    await job_store.end("one", OWNER, State.FAILED)
+    await job_store.condemn("one", dead_owner if cut == "killed" else OWNER)
+    assert (await job_store.create("one", {}, {}, 10))[0].state is State.QUEUED
+    # Whoever was cut off finds another's job.
+    await job_store.delete("one", OWNER)
+    assert (await job_store.get("one")).state is State.QUEUED
 
 
 async def test_whoever_lost_a_job_that_is_deleted_meanwhile_has_lost_it(job_store, other_store):
@@ -104,7 +131,8 @@ async def test_whoever_lost_a_job_that_is_deleted_meanwhile_has_lost_it(job_stor
     await asyncio.sleep(SHORT_S)
     await other_store.claim(OTHER, LONG_S)
     await other_store.end("one", OTHER, State.SUCCEEDED)
-    await other_store.delete("one")
+    await other_store.condemn("one", OTHER)
+    await other_store.delete("one", OTHER)
     assert await job_store.renew("one", OWNER, LONG_S) is Lease.LOST
     assert await job_store.end("one", OWNER, State.SUCCEEDED) is None
     await job_store.report("one", OWNER, Progress("late"))
