@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 from w2s.artifacts import ArtifactStore
 from w2s.errors import InvalidArgument
 from w2s.jobs import Progress
-from w2s_trainer.launch.local import prepare
+from w2s_trainer.launch import local
 from w2s_trainer.worker import Stopped
-from w2s_trainer.worker.outbox import PipeOutbox
 
 STEPS = 20
 STEP_S = 0.05
@@ -33,12 +33,8 @@ def execute(context):
     return getattr(Work(context), context.spec.dataset.uri.rpartition("/")[2].replace("-", "_"))()
 
 
-def child(connection, run_id, order, settings, threads, gpus):
-    """What a forked process does."""
-    prepare(connection, gpus)
-    from w2s_trainer.worker.main import main
-
-    sys.exit(main(run_id, order, settings, PipeOutbox(connection), threads=threads, execute=execute))
+# What a forked process does.
+child = partial(local.child, execute=execute)
 
 
 class Work:

@@ -29,7 +29,7 @@ class Cleanup:
         """Begins to clear up after a run; a failed one goes on from its checkpoints when it is created again."""
         if run.state is State.FAILED:
             return
-        task = asyncio.create_task(self._clear(run))
+        task = asyncio.create_task(self.clear(run.id))
         self._pending[run.id] = task
         task.add_done_callback(lambda task: self._over(run.id, task))
 
@@ -38,14 +38,18 @@ class Cleanup:
         while (task := self._pending.get(run_id)) is not None:
             await asyncio.wait([task])
 
+    async def clear(self, run_id: str) -> None:
+        """Ends what may still be executed of a run that has ended, and removes what it had done so far.
+
+        Raises:
+            W2SError: It may still be executed; nothing is removed.
+        """
+        await self._launcher.discard(run_id)
+        await asyncio.to_thread(self._files.remove_checkpoints, run_id)
+
     async def close(self) -> None:
         """Returns once nothing is being removed."""
         await asyncio.gather(*self._pending.values(), return_exceptions=True)
-
-    async def _clear(self, run: Job) -> None:
-        if run.state is State.CANCELLED:
-            await self._launcher.discard(run.id)
-        await asyncio.to_thread(self._files.remove_checkpoints, run.id)
 
     def _over(self, run_id: str, task: asyncio.Task[None]) -> None:
         if self._pending.get(run_id) is task:

@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 from w2s.artifacts import ArtifactRef
 from w2s.artifacts.uris import check_key
 from w2s.common.v1 import common_pb2 as common
-from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from w2s.errors import AlreadyExists, InvalidArgument, NotFound
 from w2s.jobs import Job, JobManager, State
 from w2s.rpc import Context
 from w2s.rpc.convert import from_ref, job_event, job_states, job_status, resource_id, spec_message, to_model
@@ -72,15 +72,13 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         return _run(job)
 
     async def DeleteRun(self, request: pb.DeleteRunRequest, context: Context) -> empty_pb2.Empty:
-        job = await self._runs.get(resource_id(request.name, "runs"))
-        if not job.state.ended:
-            raise FailedPrecondition(f"runs/{job.id} has not ended; cancel it first")
-        await self._cleanup.done(job.id)
-        # Its files first: what a crash leaves half done is found again by the run's name.
-        await asyncio.to_thread(self._files.remove_checkpoints, job.id)
-        if request.delete_models:
-            await asyncio.to_thread(self._files.remove_models, job)
-        await self._runs.delete(job.id)
+        async def clear(run: Job) -> None:
+            await self._cleanup.done(run.id)
+            await self._cleanup.clear(run.id)
+            if request.delete_models:
+                await asyncio.to_thread(self._files.remove_models, run)
+
+        await self._runs.delete(resource_id(request.name, "runs"), clear)
         return empty_pb2.Empty()
 
     async def _exists(self, request_id: str, spec: RunSpec) -> bool:

@@ -35,7 +35,11 @@ class Launcher(Protocol):
         """
 
     async def discard(self, run_id: str) -> None:
-        """Ends what may still be executed of a run that has ended, wherever it was begun."""
+        """Ends what may still be executed of a run that has ended, wherever it was begun.
+
+        Raises:
+            W2SError: It may go on.
+        """
 
     def close(self) -> None:
         """Puts away what it needs; no run is executed any more."""
@@ -65,10 +69,11 @@ class LocalLauncher:
     """Executes runs on this machine, as many as there are slots for.
 
     A run of one process is forked from one with torch in it; torchrun starts those of several.
+    Each start gives an order, and so ends what an earlier attempt may still have running elsewhere.
 
     Args:
         settings: The trainer's settings; each slot has an even share of the CPU threads.
-        store: Where runs of several processes tell how they are.
+        store: Where runs find their orders, and those of several processes tell how they are.
         owner: This server, which no run outlives.
         child: What a forked process does.
         module: What each of several processes runs.
@@ -108,13 +113,16 @@ class LocalLauncher:
         self._waiting.shutdown()
 
     def _start(self, job: Job, resources: Resources, gpus: list[str]) -> Processes:
-        order = Order(launch=uuid.uuid4().hex, spec=RunSpec.model_validate(job.spec), resources=resources)
+        spec = RunSpec.model_validate(job.spec)
+        order = Order(launch=uuid.uuid4().hex, attempt=job.attempt, spec=spec, resources=resources)
+        workspace = self._store.workspace("models", job.id)
+        order.give(workspace)
         if resources.processes == 1:
             return self._forks.start(job.id, order, self._threads, gpus)
         return TorchrunProcesses(
             job.id,
             order,
-            self._store.workspace("models", job.id),
+            workspace,
             self._settings,
             owner=self._owner,
             threads=self._threads,

@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 
+from w2s.artifacts import ArtifactStore
 from w2s_trainer.settings import TrainerSettings
+from w2s_trainer.worker.context import Execute
 from w2s_trainer.worker.order import Order
 from w2s_trainer.worker.outbox import Message, PipeOutbox
+from w2s_trainer.worker.vigil import leave_now, leave_with_launch
 
 # What a fork of the clean process has imported already.
 PRELOADED = ["w2s_trainer.worker.main", "w2s_trainer.worker.execute"]
@@ -117,7 +120,13 @@ def describe_end(code: int | None) -> str:
 
 
 def child(
-    connection: Connection, run_id: str, order: Order, settings: TrainerSettings, threads: int, gpus: Sequence[str]
+    connection: Connection,
+    run_id: str,
+    order: Order,
+    settings: TrainerSettings,
+    threads: int,
+    gpus: Sequence[str],
+    execute: Execute | None = None,
 ) -> None:
     """What a run's process does; returns never.
 
@@ -128,15 +137,18 @@ def child(
         settings: The trainer's settings.
         threads: CPU threads it may use.
         gpus: The GPUs it may use; empty where there are none.
+        execute: The work; the trainer's own by default.
     """
-    prepare(connection, gpus)
+    _prepare(connection, gpus)
+    # A server that is frozen keeps its end of the pipe open.
+    leave_with_launch(ArtifactStore(settings.artifact_root).workspace("models", run_id), order.launch)
     # Imported in the child only: the server needs no torch, and the fork server has it already.
     from w2s_trainer.worker.main import main  # noqa: PLC0415
 
-    sys.exit(main(run_id, order, settings, PipeOutbox(connection), threads=threads))
+    sys.exit(main(run_id, order, settings, PipeOutbox(connection), threads=threads, execute=execute))
 
 
-def prepare(connection: Connection, gpus: Sequence[str]) -> None:
+def _prepare(connection: Connection, gpus: Sequence[str]) -> None:
     """Makes a forked process leader of a session, sees that no run outlives its server, and names its GPUs."""
     os.setsid()
     if gpus:
@@ -145,8 +157,6 @@ def prepare(connection: Connection, gpus: Sequence[str]) -> None:
 
 
 def _leave_with_server(connection: Connection) -> None:
-    from w2s_trainer.worker.vigil import leave_now  # noqa: PLC0415
-
     with contextlib.suppress(EOFError, OSError):
         connection.recv_bytes()
     # No run outlives its server: the next one starts it again.

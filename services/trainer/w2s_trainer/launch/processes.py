@@ -26,11 +26,11 @@ _POLL_S = 0.1
 
 
 class TorchrunProcesses:
-    """A run's processes, with torchrun above them; gives the order and starts them.
+    """A run's processes, with torchrun above them.
 
     Args:
         run_id: The run's id.
-        order: What they do.
+        order: What they do; it has been given.
         workspace: The run's, where they find the order and leave messages.
         settings: The trainer's settings.
         owner: The server, which they do not outlive.
@@ -53,7 +53,6 @@ class TorchrunProcesses:
     ) -> None:
         self._launch = order.launch
         self._outbox = OutboxReader(workspace, order.launch)
-        order.give(workspace)
         size = order.resources.processes
         variables = {
             **run_variables(settings),

@@ -100,9 +100,9 @@ class Supervision:
     def _tell(self, processes: Processes) -> None:
         if "kill" in self._asked:
             processes.kill()
-        elif "terminate" in self._asked:
+        elif "terminate" in self._asked and self._grace is None:
             processes.terminate()
-            self._grace = threading.Timer(self._grace_s, processes.kill)
+            self._grace = threading.Timer(self._grace_s, self._stop, kwargs={"at_once": True})
             self._grace.daemon = True
             self._grace.start()
 
@@ -125,8 +125,8 @@ class Supervision:
 
     def _over(self, processes: Processes) -> str:
         with self._lock:
+            # Told to nobody after this: its pid may be another's soon.
             self._processes = None
-            # Its pid may be another's soon.
             if self._grace is not None:
                 self._grace.cancel()
         return processes.close()

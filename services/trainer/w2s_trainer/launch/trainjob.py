@@ -32,8 +32,9 @@ class TrainJobLauncher:
     """Executes each run as one TrainJob, named after it.
 
     A server that stops, or loses a run, leaves the TrainJob running: the next one finds it by
-    its name and goes on reading what its pods say. A run that is cancelled loses its TrainJob.
-    One that has failed stays to be looked at, until the run is tried again.
+    its name and goes on reading what its pods say. The TrainJob of a run that has succeeded, or
+    was cancelled, is deleted; that of one that has failed stays to be looked at, until the run is
+    tried again or deleted.
 
     Args:
         settings: The cluster, the namespace and the runtime.
@@ -70,11 +71,16 @@ class TrainJobLauncher:
             raise
 
     async def discard(self, run_id: str) -> None:
-        """Deletes the TrainJob of a run that has ended; a server that stopped may have left it running."""
+        """Deletes the TrainJob of a run that has ended, which may be running still.
+
+        Raises:
+            Unavailable: Its pods are not gone within their grace, or the API did not answer.
+            FailedPrecondition: The server may not.
+        """
         name = trainjob_name(run_id)
         found = await self._jobs.get(name)
         if found is not None and found["metadata"].get("annotations", {}).get(RUN) == run_id:
-            await self._cancel(name)
+            await self._delete(name)
 
     def close(self) -> None:
         """Closes the connections to the cluster."""
@@ -84,6 +90,7 @@ class TrainJobLauncher:
         """Sees that the run has a TrainJob, and returns its launch."""
         order = Order(
             launch=uuid.uuid4().hex,
+            attempt=job.attempt,
             spec=RunSpec.model_validate(job.spec),
             resources=Resources.model_validate(job.extra.get("resources", {})),
         )
@@ -110,8 +117,7 @@ class TrainJobLauncher:
         if not over and not (await asyncio.to_thread(OutboxReader, workspace, launch)).closed:
             log.info("TrainJob taken over", extra={"run": job.id, "trainjob": found["metadata"]["name"]})
             return launch
-        if not await self._delete(found["metadata"]["name"]):
-            raise Unavailable(f"TrainJob {found['metadata']['name']} of an earlier attempt is not gone yet")
+        await self._delete(found["metadata"]["name"])
         return None
 
     async def _follow(self, name: str, outbox: OutboxReader, report: Report) -> dict[str, Any]:
@@ -122,9 +128,12 @@ class TrainJobLauncher:
             for message in await asyncio.to_thread(outbox.new):
                 if "progress" in message:
                     report(Progress(**message["progress"]))
-                elif "stopped" not in message:
+                elif "error" in message:
+                    # Not told again to the next attempt, as a result is that nobody has taken down.
                     await asyncio.to_thread(outbox.keep, closed=True)
-                    return await self._ended(name, message)
+                    raise RunFailed(**message["error"])
+                elif "result" in message:
+                    return dict(message["result"])
             await asyncio.to_thread(outbox.keep)
             if failure is not None:
                 raise failure
@@ -145,34 +154,20 @@ class TrainJobLauncher:
             return "", RunFailed(Internal.code, f"TrainJob {name} was deleted before the run had ended")
         return _pending(found), _failure(name, found)
 
-    async def _ended(self, name: str, outcome: dict[str, Any]) -> dict[str, Any]:
-        if "error" in outcome:
-            raise RunFailed(**outcome["error"])
-        try:
-            await self._jobs.delete(name)
-        except W2SError as error:
-            # The run has succeeded all the same.
-            log.warning("a TrainJob could not be deleted", extra={"trainjob": name, "reason": error.message})
-        return dict(outcome["result"])
-
     async def _cancel(self, name: str) -> None:
         try:
-            gone = await self._delete(name)
+            await self._delete(name)
         except W2SError as error:
             log.error("a cancelled TrainJob may be running", extra={"trainjob": name, "reason": error.message})
-        else:
-            if not gone:
-                log.error("the pods of a cancelled TrainJob are not gone yet", extra={"trainjob": name})
 
-    async def _delete(self, name: str) -> bool:
-        """Deletes a TrainJob and returns whether it and its pods are gone within their grace."""
+    async def _delete(self, name: str) -> None:
+        """Deletes a TrainJob; it and its pods are gone when this returns."""
         await self._jobs.delete(name)
         deadline = asyncio.get_running_loop().time() + self._settings.checkpoint_grace_s + _GONE_S
         while await self._jobs.get(name) is not None:
             if asyncio.get_running_loop().time() > deadline:
-                return False
+                raise Unavailable(f"TrainJob {name} is being deleted, and its pods are not gone yet")
             await asyncio.sleep(_GONE_POLL_S)
-        return True
 
 
 async def _undivided(call: Coroutine[Any, Any, None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from w2s.artifacts.workspace import Workspace
+from w2s.errors import FailedPrecondition
 from w2s_trainer.spec import Resources, RunSpec
 from w2s_trainer.spec.frozen import Frozen
 
@@ -14,16 +15,25 @@ class Order(Frozen):
 
     Attributes:
         launch: A random token, new with each launch.
+        attempt: The run's attempt that launches, from 1.
         spec: What decides the run's result.
         resources: What it is executed on.
     """
 
     launch: str
+    attempt: int
     spec: RunSpec
     resources: Resources = Resources()
 
     def give(self, workspace: Workspace) -> None:
-        """Puts it in place of any order before."""
+        """Puts it in place of any order before.
+
+        Raises:
+            FailedPrecondition: A later attempt has begun: this server was held up for longer than its lease.
+        """
+        standing = read_order(workspace)
+        if standing is not None and standing.attempt > self.attempt:
+            raise FailedPrecondition(f"attempt {standing.attempt} of the run has begun elsewhere")
         workspace.write(_NAME, self.model_dump_json().encode())
 
 

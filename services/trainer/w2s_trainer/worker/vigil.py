@@ -16,7 +16,7 @@ from w2s_trainer.worker.order import read_order
 log = logging.getLogger(__name__)
 
 _PARENT_S = 1.0
-_LAUNCH_S = 5.0
+_LAUNCH_S = 2.0
 
 
 def leave_with_parent(owner: str) -> None:
@@ -30,7 +30,7 @@ def leave_with_parent(owner: str) -> None:
 
 
 def leave_with_launch(workspace: Workspace, launch: str) -> None:
-    """Ends this process within seconds of a later launch of its run."""
+    """Ends this process within seconds of a later launch of its run, or of the run's end."""
 
     def over() -> bool:
         try:
@@ -39,8 +39,8 @@ def leave_with_launch(workspace: Workspace, launch: str) -> None:
             # Whatever a store raises: one that is away says nothing about the launch.
             log.warning("the run's order could not be read", extra={"reason": str(error)})
             return False
-        # A run that is almost over may have cleared its workspace.
-        return order is not None and order.launch != launch
+        # What a run leaves is cleared away once nobody waits for its processes any more.
+        return order is None or order.launch != launch
 
     _leave_once(over, _LAUNCH_S)
 

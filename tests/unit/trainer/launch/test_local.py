@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -12,6 +14,7 @@ from support.stand_in_run import STEPS
 
 from w2s.errors import InvalidArgument
 from w2s_trainer.launch import RunFailed
+from w2s_trainer.worker.order import Order, read_order
 
 from .conftest import TESTS
 
@@ -108,6 +111,16 @@ async def test_a_run_that_is_lost_while_it_stops_ends_at_once(local, job, report
     assert not any(map(alive, pids))
 
 
+async def test_a_run_that_is_stopped_twice_has_one_grace(local, job, reports, cancelled):
+    task = asyncio.create_task(local(checkpoint_grace_s=60).execute(job("hang"), reports))
+    await reports.until(lambda progress: progress.stage == "hang")
+    for _ in range(2):
+        task.cancel("stopping")
+        await asyncio.sleep(0.1)
+    assert len([thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]) == 1
+    await cancelled(task, "cancelled")
+
+
 async def test_a_run_that_somebody_else_stops_goes_on(local, job, reports):
     result = await local(max_restarts=1).execute(job("ask-to-stop"), reports)
     assert result["begun"] == 1
@@ -161,17 +174,44 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_no_run_outlives_a_killed_server(store, tmp_path, alive, monkeypatch, processes):
+@pytest.fixture(params=[1, 2])
+def server(request, store, tmp_path, monkeypatch):
+    """A server in a process of its own, with a run of 1 or 2 processes that hangs."""
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     script = tmp_path / "server.py"
     script.write_text(SERVER)
-    command = [sys.executable, script, store.root, tmp_path / "cache", str(processes)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        pids = server.stdout.readline().split()
-        assert all(map(alive, pids))
-        server.kill()
+    command = [sys.executable, script, store.root, tmp_path / "cache", str(request.param)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def running(server, alive):
+    """The processes of the server's run that it knows of, and what waits for their end."""
+    pids = server.stdout.readline().split()
+    assert all(map(alive, pids))
+
+    def gone():
         deadline = time.monotonic() + 20
         while any(map(alive, pids)):
             assert time.monotonic() < deadline, "a run outlived its server"
-            time.sleep(0.1)
+            time.sleep(0.02)
+
+    return gone
+
+
+def test_no_run_outlives_a_killed_server(server, running):
+    server.kill()
+    running()
+
+
+def test_a_run_of_a_frozen_server_ends_when_another_takes_it_over(server, running, store, job):
+    server.send_signal(signal.SIGSTOP)
+    later = Order(launch="later", attempt=2, spec=job("hang").spec)
+    later.give(store.workspace("models", "hang"))
+    running()
+    # It does not begin the run again, either, before it has heard of its loss.
+    server.send_signal(signal.SIGCONT)
+    assert "FailedPrecondition: attempt 2 of the run has begun elsewhere" in server.communicate(timeout=30)[1]
+    assert read_order(store.workspace("models", "hang")) == later

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from support import kubernetes_api
 
-from w2s.errors import FailedPrecondition
+from w2s.errors import FailedPrecondition, Unavailable
 from w2s.jobs import Progress
-from w2s_trainer.launch import RunFailed, cluster
+from w2s_trainer.launch import RunFailed, cluster, trainjob
 from w2s_trainer.launch.trainjob import TrainJobLauncher
-from w2s_trainer.worker.order import read_order
+from w2s_trainer.worker.order import Order, read_order
 from w2s_trainer.worker.outbox import WorkspaceOutbox
 
 NAME = "run-steps"
@@ -69,7 +69,7 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-async def test_a_run_is_a_trainjob_until_it_has_its_result(api, execute, pod, workspace, reports):
+async def test_a_run_is_a_trainjob_until_it_is_over(api, serve, execute, pod, workspace, reports):
     run = execute(processes=2, nodes=3)
     outbox = await pod()
     body = api.trainjob(NAME)
@@ -86,7 +86,38 @@ async def test_a_run_is_a_trainjob_until_it_has_its_result(api, execute, pod, wo
     api.condition(NAME, "Complete", "JobsCompleted")
     assert await run == {"steps": 2}
     assert reports == [Progress("pending"), Progress("train", 1, 2, {"loss": 0.5})]
+    await serve().discard("steps")
     assert api.trainjob(NAME) is None
+    assert api.deletions == ["Foreground"]
+    await serve().discard("steps")
+
+
+async def test_a_result_that_no_server_took_down_is_told_again(api, execute, pod):
+    run = execute()
+    (await pod()).end({"result": {"steps": 2}})
+    api.condition(NAME, "Complete", "JobsCompleted")
+    # The server dies before the end of the run is in the database.
+    assert await run == await execute() == {"steps": 2}
+    assert api.calls.count("create trainjobs") == 1
+
+
+async def test_what_is_not_gone_yet_is_not_said_to_be(api, serve, execute, pod, monkeypatch):
+    monkeypatch.setattr(trainjob, "_GONE_S", 0.1)
+    run = execute()
+    (await pod()).end({"error": {"code": 8, "message": "no space left"}})
+    with pytest.raises(RunFailed):
+        await run
+    api.linger = True
+    with pytest.raises(Unavailable, match="TrainJob run-steps is being deleted, and its pods are not gone yet"):
+        await serve().discard("steps")
+
+
+async def test_an_attempt_that_is_not_the_last_gives_no_order(api, execute, workspace, job):
+    later = Order(launch="later", attempt=2, spec=job("steps").spec)
+    later.give(workspace)
+    with pytest.raises(FailedPrecondition, match="attempt 2 of the run has begun elsewhere"):
+        await execute()
+    assert (read_order(workspace), api.trainjob(NAME)) == (later, None)
 
 
 async def test_the_pods_own_error_is_the_runs(api, execute, pod):
@@ -217,11 +248,12 @@ async def test_an_error_that_was_told_is_not_told_again(api, execute, pod):
 
 
 @pytest.mark.parametrize("annotations", [{}, {"w2s.dev/run": "other", "w2s.dev/launch": "token"}])
-async def test_a_trainjob_of_somebody_else_is_left_alone(api, execute, annotations):
+async def test_a_trainjob_of_somebody_else_is_left_alone(api, serve, execute, annotations):
     api._create("trainjobs", "default", {"metadata": {"name": NAME, "annotations": annotations}})
     uid = api.trainjob(NAME)["metadata"]["uid"]
     with pytest.raises(FailedPrecondition, match="TrainJob run-steps exists and is not of runs/steps"):
         await execute()
+    await serve().discard("steps")
     assert api.trainjob(NAME)["metadata"]["uid"] == uid
 
 

@@ -26,8 +26,12 @@ def workspace(store):
 
 @pytest.fixture
 def order(store):
-    """Makes the order of a stand-in run: `order("steps", "launch")`."""
-    return lambda work, launch="a": Order(launch=launch, spec=stand_in_run.spec(work, store.root))
+    """Makes the order of a stand-in run: `order("steps", "launch", 1)`."""
+
+    def make(work, launch="a", attempt=1):
+        return Order(launch=launch, attempt=attempt, spec=stand_in_run.spec(work, store.root))
+
+    return make
 
 
 @pytest.fixture

@@ -65,11 +65,12 @@ def test_sigterm_ends_it_after_a_checkpoint_and_it_goes_on_later(start, workspac
     assert reader.new()[-1]["result"]["begun"] == reached
 
 
-def test_a_later_launch_ends_it(start, workspace, order):
+@pytest.mark.parametrize("over", ["a later launch", "cleared away"])
+def test_it_ends_once_its_launch_is_over(start, workspace, order, over):
     order("hang").give(workspace)
     process = start()
     until(lambda: OutboxReader(workspace, "a").new())
-    order("hang", "b").give(workspace)
+    order("hang", "b").give(workspace) if over == "a later launch" else workspace.clear()
     assert process.wait(30) != 0
 
 
