@@ -1,13 +1,26 @@
-"""What runs leave in the artifact store."""
+"""What runs leave in the artifact store, and whose it is."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
-from w2s.artifacts import ArtifactStore
+from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.manifest import Kind
-from w2s.errors import NotFound
+from w2s.errors import AlreadyExists, NotFound
 from w2s.jobs import Job
+from w2s_trainer.spec import RunSpec
+
+
+def model_of(store: ArtifactStore, key: str, spec: RunSpec) -> ArtifactRef | None:
+    """The model that a run of a spec has made under a key, or None when there is none.
+
+    Raises:
+        AlreadyExists: A run with another spec has made it.
+    """
+    found = store.find("models", key)
+    if found is not None and store.manifest(found.uri).config.get("run") != spec.model_dump(mode="json"):
+        raise AlreadyExists(f"{found.uri} was made by another spec; use another request_id, or delete that model")
+    return found
 
 
 class RunFiles:

@@ -8,6 +8,7 @@ from w2s_trainer.admission.datasets import check_datasets
 from w2s_trainer.admission.disk import check_disk
 from w2s_trainer.admission.labels import check_labels
 from w2s_trainer.admission.models import check_models
+from w2s_trainer.files import model_of
 from w2s_trainer.launch import slot_count
 from w2s_trainer.settings import TrainerSettings
 from w2s_trainer.spec import Resources, RunSpec
@@ -68,15 +69,9 @@ class Admission:
         if request_id:
             hops = [f"{request_id}-hop-{number}" for number in range(len(spec.hops))]
             for key in (request_id, *hops):
-                self._check_key(key, spec)
+                model_of(self._sources.store, key, spec)
             for key in hops:
                 self._check_labels(key)
-
-    def _check_key(self, key: str, spec: RunSpec) -> None:
-        store = self._sources.store
-        found = store.find("models", key)
-        if found is not None and store.manifest(found.uri).config.get("run") != spec.model_dump(mode="json"):
-            raise AlreadyExists(f"{found.uri} was made by another spec; use another request_id, or delete that model")
 
     def _check_labels(self, key: str) -> None:
         store = self._sources.store

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from w2s.artifacts import ArtifactRef, Parent
+from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import Dataset
 from w2s.errors import AlreadyExists, DataLoss
 from w2s.jobs import Progress
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
+from w2s_trainer.files import model_of
 from w2s_trainer.spec import GenerativeFirst, Hop, LanguageModeling, Objective, RunSpec
 from w2s_trainer.stages.chain import label
 from w2s_trainer.stages.desk import Desk
@@ -88,9 +90,9 @@ class _Run:
 
     def _hop(self, index: int, hop: Hop) -> ArtifactRef:
         """A model of the chain as it is stored, once it has labelled what the next is trained on."""
-        model = self.desk.store.find("models", self._key(f"hop-{index}"))
+        model = model_of(self.desk.store, self._key(f"hop-{index}"), self.spec)
         if model is not None and self._has_labelled(index, model):
-            return self._own(model)
+            return model
         dataset = hop.dataset or self.spec.dataset
         stage = Stage(
             name=f"hop-{index}",
@@ -147,10 +149,8 @@ class _Run:
         store, spec = self.desk.store, self.spec
         if first.dataset is not None:
             return read(store, first.dataset, field="generative_first.dataset")
-        own = read(store, spec.dataset)
-        if spec.labels is None or own.targets is not None:
-            return own
-        return read(store, spec.dataset, spec.labels, skip_unlabeled=spec.skip_unlabeled)
+        completions = store.manifest(spec.dataset.uri, spec.dataset.digest).data_schema == COMPLETIONS_SCHEMA
+        return read(store, spec.dataset, spec.labels if completions else None, skip_unlabeled=spec.skip_unlabeled)
 
     def _keep_generative(self, trained: Trained, name: str) -> Path:
         """Keeps a language model that the run goes on with, and is no result."""
@@ -190,15 +190,10 @@ class _Run:
             ) as draft:
                 trained.trainable.save(draft.path, trained.outcome.state)
         self.desk.wait_for_all()
-        ref = self.desk.store.find("models", self._key(suffix))
-        assert ref is not None
-        return self._own(ref)
-
-    def _own(self, ref: ArtifactRef) -> ArtifactRef:
-        """A model of this run's id, unless another spec has made it."""
-        if self.desk.store.manifest(ref.uri).config.get("run") != self.spec.model_dump(mode="json"):
-            raise AlreadyExists(f"{ref.uri} was made by a run with another spec; delete it, or use another request_id")
-        return ref
+        # What was there before stays, whoever made it.
+        model = model_of(self.desk.store, self._key(suffix), self.spec)
+        assert model is not None
+        return model
 
     def _result(self, stage: Stage, trained: Trained, model: ArtifactRef, hops: list[ArtifactRef]) -> dict[str, Any]:
         outcome = trained.outcome
