@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from w2s.metrics import Direction
+
+
+class ScorerKind(StrEnum):
+    """What is measured of answers: the values of the proto's enum, whose names in lower case are the metrics."""
+
+    EXACT_MATCH = "ANSWER_SCORER_EXACT_MATCH"
+    MATH = "ANSWER_SCORER_MATH"
+    TOXICITY = "ANSWER_SCORER_TOXICITY"
+    REFUSAL = "ANSWER_SCORER_REFUSAL"
+
+    @property
+    def matches(self) -> bool:
+        """Whether its scorer is a `Matcher`."""
+        return self in (ScorerKind.EXACT_MATCH, ScorerKind.MATH)
 
 
 class AnswerScorer(Protocol):
