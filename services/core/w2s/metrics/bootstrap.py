@@ -138,6 +138,11 @@ def estimate(
     return summarise(value, drawn, size, level)
 
 
+def quotient(part: NDArray[np.float64], whole: NDArray[np.float64], otherwise: float = np.nan) -> NDArray[np.float64]:
+    """part / whole element by element, and `otherwise` where the whole is 0."""
+    return np.asarray(np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0))
+
+
 def summarise(value: float, drawn: NDArray[np.float64], n: int, level: float) -> Estimate:
     """An estimate from a value and its bootstrap replicates.
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.metrics.bootstrap import Statistic, estimate, estimate_mean
+from w2s.metrics.bootstrap import Statistic, estimate, estimate_mean, quotient
 from w2s.metrics.calibration import CALIBRATION_BINS, calibration_bins
 from w2s.metrics.estimate import Estimate
 
@@ -122,7 +122,7 @@ def _balanced_accuracy(cells: NDArray[np.int64], classes: int) -> Statistic:
     truth, _, hit = _confusion(cells, classes)
 
     def statistic(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.nanmean(_quotient(drawn @ hit, drawn @ truth, np.nan), axis=1))
+        return np.asarray(np.nanmean(quotient(drawn @ hit, drawn @ truth), axis=1))
 
     return statistic
 
@@ -132,7 +132,7 @@ def _weighted_f1(cells: NDArray[np.int64], classes: int) -> Statistic:
 
     def statistic(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
         support = drawn @ truth
-        f1 = _quotient(2 * drawn @ hit, support + drawn @ predicted, 0)
+        f1 = quotient(2 * drawn @ hit, support + drawn @ predicted, otherwise=0.0)
         return np.asarray((support * f1).sum(axis=1) / support.sum(axis=1))
 
     return statistic
@@ -153,18 +153,17 @@ def _auroc(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> 
 
 
 def _auroc_against_rest(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Statistic:
-    order = np.argsort(scores)
-    # Equal scores are one step of the curve.
-    steps = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
-    inside = positive[order].astype(np.float64)
+    positives, negatives = np.flatnonzero(positive), np.flatnonzero(~positive)
+    negatives = negatives[np.argsort(scores[negatives])]
+    # How many negatives each positive is above, and how many it is above or level with.
+    above, level = (np.searchsorted(scores[negatives], scores[positives], side) for side in ("left", "right"))
 
     def statistic(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-        sorted_ = drawn[:, order]
-        hits = np.add.reduceat(sorted_ * inside, steps, axis=1)
-        misses = np.add.reduceat(sorted_, steps, axis=1) - hits
-        below = np.cumsum(misses, axis=1) - misses / 2
-        pairs = hits.sum(axis=1) * misses.sum(axis=1)
-        return _quotient((hits * below).sum(axis=1), pairs, np.nan)
+        hits = drawn[:, positives]
+        misses = np.zeros((len(drawn), len(negatives) + 1))
+        np.cumsum(drawn[:, negatives], axis=1, out=misses[:, 1:])
+        won = (hits * (misses[:, above] + misses[:, level])).sum(axis=1) / 2
+        return quotient(won, hits.sum(axis=1) * misses[:, -1])
 
     return statistic
 
@@ -175,7 +174,3 @@ def _calibration_error(probabilities: NDArray[np.floating], labels: NDArray[np.i
     # |B_m| (acc(B_m) - conf(B_m)) is the sum of a bin's excesses.
     by_bin = np.eye(CALIBRATION_BINS)[calibration_bins(confidence)] * excess[:, None]
     return lambda drawn: np.asarray(np.abs(drawn @ by_bin).sum(axis=1) / len(excess))
-
-
-def _quotient(part: NDArray[np.float64], whole: NDArray[np.float64], otherwise: float) -> NDArray[np.float64]:
-    return np.asarray(np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0))

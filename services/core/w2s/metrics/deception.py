@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.metrics.bootstrap import Statistic, bootstrap_means, estimate_mean, summarise, summarise_share
+from w2s.metrics.bootstrap import Statistic, bootstrap_means, estimate_mean, quotient, summarise, summarise_share
 from w2s.metrics.estimate import Estimate
 
 THRESHOLD = 0.75
@@ -268,19 +268,15 @@ class _Counted:
 
 def _unknown(masses: NDArray[np.float64], whole: NDArray[np.bool_]) -> NDArray[np.float64]:
     """|whole & W_uk| / |whole| from masses [R, 16]; NaN where there is no whole."""
-    return _quotient(masses @ (whole & ~_WEAK), masses @ whole)
+    return quotient(masses @ (whole & ~_WEAK), masses @ whole)
 
 
 def _lift(masses: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _quotient(_unknown(masses, _STRONG & _WRONG), _unknown(masses, _STRONG))
+    return quotient(_unknown(masses, _STRONG & _WRONG), _unknown(masses, _STRONG))
 
 
 def _difference(masses: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(_unknown(masses, _STRONG & _WRONG) - _unknown(masses, _STRONG & _BASELINE))
-
-
-def _quotient(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0))
 
 
 def _exposed(
