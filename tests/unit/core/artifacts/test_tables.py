@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -164,10 +165,19 @@ def test_predictions_hold_class_confidence_and_whether_it_is_right(store, make_d
         write_predictions(draft.path, make_dataset(), logits)
     found = read_predictions(store, draft.ref)
     assert (found.ids, found.labels.tolist(), found.predictions.tolist()) == (["e0", "e1", "e2"], [1, 0, 2], [0, 0, 2])
+    np.testing.assert_array_equal(found.logits, logits)
     table = pq.read_table(store.read(draft.ref.uri).path / "predictions.parquet")
     assert table["correct"].to_pylist() == [False, True, True]
     np.testing.assert_allclose(table["confidence"].to_numpy(), [0.5, 0.5, 0.6], rtol=1e-6)
     np.testing.assert_array_equal(np.array(table["logits"].to_pylist(), dtype=np.float32), logits)
+
+
+def test_predictions_whose_rows_have_differing_classes_are_refused(store):
+    table = pa.table({"id": ["a", "b"], "label": [0, 1], "logits": [[0.0, 1.0], [0.0, 1.0, 2.0]], "prediction": [1, 1]})
+    with store.write("predictions", "p", data_schema=PREDICTIONS_SCHEMA, config={}) as draft:
+        pq.write_table(table, draft.path / "predictions.parquet")
+    with pytest.raises(InvalidArgument, match=r"weak: has rows of 2 and of 3 classes"):
+        read_predictions(store, draft.ref, "weak")
 
 
 def test_align_puts_labels_into_the_order_of_the_dataset(make_dataset, make_labels):

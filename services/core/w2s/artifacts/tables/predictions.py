@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from w2s.artifacts.store import ArtifactStore
 from w2s.artifacts.tables.examples import Dataset
 from w2s.artifacts.tables.pairs import PairDataset
 from w2s.artifacts.tables.reading import read_verified
+from w2s.errors import InvalidArgument
 
 _PREDICTIONS = pa.schema(
     [
@@ -69,14 +71,19 @@ def write_predictions(path: Path, dataset: Dataset | PairDataset, logits: NDArra
 
 
 def read_predictions(store: ArtifactStore, ref: ArtifactRef, field: str = "predictions") -> Predictions:
-    """Reads and verifies predictions; errors as `read_dataset`."""
+    """Reads and verifies predictions.
+
+    Raises:
+        InvalidArgument: The artifact holds no predictions, or logits of differing numbers of classes.
+        NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
+    """
     artifact = read_verified(store, ref, PREDICTIONS_SCHEMA, field)
     table = pq.read_table(artifact.path / "predictions.parquet", schema=_PREDICTIONS)
     return Predictions(
         ref=artifact.ref,
         ids=table["id"].to_pylist(),
         labels=table["label"].to_numpy(),
-        logits=_rows(table["logits"]),
+        logits=_rows(table["logits"], field),
         predictions=table["prediction"].to_numpy(),
         manifest=artifact.manifest,
     )
@@ -94,6 +101,8 @@ def _matrix(values: NDArray[np.float32]) -> pa.ListArray:
     return pa.ListArray.from_arrays(offsets, pa.array(np.ravel(values), pa.float32()))
 
 
-def _rows(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
-    return values.reshape(len(column), -1) if len(column) else np.empty((0, 0), np.float32)
+def _rows(logits: pa.ChunkedArray, field: str) -> NDArray[np.float32]:
+    classes = pc.unique(pc.list_value_length(logits)).to_pylist()
+    if len(classes) > 1:
+        raise InvalidArgument(field, f"has rows of {' and of '.join(map(str, classes))} classes")
+    return np.reshape(pc.list_flatten(logits).to_numpy(), (len(logits), classes[0] if classes else 0))
