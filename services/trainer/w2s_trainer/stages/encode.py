@@ -31,6 +31,9 @@ AnyExamples = ClassificationExamples | RewardExamples | PreferenceExamples | Com
 # Told how many of how many sequences a frozen body has read.
 Tick = Callable[[int, int], None]
 
+# How often, at most, that is told of one dataset: each time is an event that is kept.
+_TICKS = 50
+
 
 class Encoder:
     """Encodes datasets for one model and one objective.
@@ -41,6 +44,7 @@ class Encoder:
         objective: What it is trained for.
         cache: A local folder for what can be computed again.
         budget: Padded tokens of a batch of inference.
+        bfloat16: Runs a frozen body in bfloat16 where that is safe, as training does.
         reference: Gives the reference's log-probabilities; None where the objective has none.
         tick: Told how far a frozen body has come.
     """
@@ -53,6 +57,7 @@ class Encoder:
         *,
         cache: Path,
         budget: int,
+        bfloat16: bool,
         reference: Reference | None,
         tick: Tick,
     ) -> None:
@@ -61,6 +66,7 @@ class Encoder:
         self._objective = objective
         self._features = FeatureCache(cache / "features")
         self._budget = budget
+        self._bfloat16 = bfloat16
         self._reference = reference
         self._tick = tick
 
@@ -88,8 +94,8 @@ class Encoder:
         )
         if not config.body_frozen:
             return examples
-        predictor = Predictor(self._trainable.checkpoint, self._features, self._budget)
-        features = predictor.features(table.texts, table.pairs, self._tick)
+        predictor = Predictor(self._trainable.checkpoint, self._features, self._budget, bfloat16=self._bfloat16)
+        features = predictor.features(table.texts, table.pairs, _spaced(self._tick))
         return ClassificationExamples.of_features(table.ids, features, data.targets, data.truth, examples.cut)
 
     def _rewards(self, data: Supervised) -> RewardExamples:
@@ -137,3 +143,16 @@ class Encoder:
 
     def _unfit(self, wanted: str) -> InvalidArgument:
         return InvalidArgument("dataset", f"holds none of what objective.{self._objective.name} learns from: {wanted}")
+
+
+def _spaced(tick: Tick) -> Tick:
+    """Passes on of many ticks few: the last one, and those that are a share of the whole apart."""
+    told = 0
+
+    def spaced(done: int, total: int) -> None:
+        nonlocal told
+        if done == total or (done - told) * _TICKS >= total:
+            told = done
+            tick(done, total)
+
+    return spaced

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import uuid
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from w2s.models.scorer import CompletionScorer
+from w2s.models.tensor_cache import TensorCache
 from w2s_trainer.data import PreferenceExamples
 from w2s_trainer.loop.scoring import outputs_of
+
+# Thirty million pairs: two numbers of four bytes each.
+_MAX_BYTES = 256 << 20
 
 
 class Reference:
@@ -22,7 +23,7 @@ class Reference:
     Args:
         model: A completion scorer, on its device; its adapters are left out.
         digest: Of its weights without them.
-        folder: Where log-probabilities are kept; several processes may share it.
+        folder: Where log-probabilities are kept, those used last; several processes may share it.
         device: Where the model is.
         budget: Padded tokens of a batch.
         bfloat16: Computes in bfloat16 where that is safe, as training does.
@@ -33,23 +34,19 @@ class Reference:
     ) -> None:
         self._model = model
         self._digest = digest
-        self._folder = folder
+        self._cache = TensorCache(folder, _MAX_BYTES)
         self._device = device
         self._budget = budget
         self._bfloat16 = bfloat16
-        folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, examples: PreferenceExamples) -> Tensor:
         """Summed log-probabilities of chosen and rejected completions, shape [N, 2], fp32, in nats."""
-        path = self._folder / f"{self._key(examples)}.npy"
-        try:
-            return torch.from_numpy(np.load(path, allow_pickle=False))
-        except (FileNotFoundError, ValueError, EOFError):
+        key = self._key(examples)
+        sums = self._cache.get(key)
+        if sums is None:
             sums = self._compute(examples)
-        part = self._folder / f".{uuid.uuid4().hex}"
-        with part.open("wb") as stream:
-            np.save(stream, sums.numpy(), allow_pickle=False)
-        os.replace(part, path)
+            self._cache.put(key, sums)
+            self._cache.prune()
         return sums
 
     def _compute(self, examples: PreferenceExamples) -> Tensor:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -91,11 +92,18 @@ class Stage:
             "settings": [part.model_dump(mode="json") for part in (self.model, self.objective, self.training)],
             "stopping": self.stopping and self.stopping.model_dump(mode="json"),
             "parents": [[parent.model_dump() for parent in data.parents] for data in read],
-            "examples": [len(data.table) for data in read],
-            "base": [self.weights.location, self.weights.parent.model_dump()],
+            "examples": [data.identity for data in read],
+            # The name alone: another replica may have its copies in another folder.
+            "base": [Path(self.weights.location).name, self.weights.parent.model_dump()],
             "sharded": sharded,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def learnt(self) -> list[Supervised]:
+        """What is trained on: of what is mixed in, nothing that is held out."""
+        mixed = [data if self.held_out is None else data.apart_from(self.held_out) for data in self.mixed]
+        return [self.data, *(data for data in mixed if len(data.table))]
 
 
 @dataclass(frozen=True)
@@ -133,8 +141,7 @@ def train(stage: Stage, desk: Desk) -> Trained:
     trainable = _build(stage)
     nn.Module.to(trainable.module, desk.device)
     encode = _encoder(stage, trainable, desk, _reference(stage, trainable, desk))
-    parts = [encode(data) for data in (stage.data, *stage.mixed)]
-    examples = concat(parts)
+    examples = concat([encode(data) for data in stage.learnt])
     loss = criterion(stage.objective, _radius(stage))
     course = desk.course(stage.training)
     if needs_checkpointing(trainable.module, max(examples.lengths), course.token_budget, desk.device):
@@ -191,6 +198,7 @@ def _encoder(stage: Stage, trainable: Trainable, desk: Desk, reference: Referenc
         stage.objective,
         cache=desk.cache,
         budget=desk.settings.token_budget,
+        bfloat16=desk.course(stage.training).bfloat16,
         reference=reference,
         tick=lambda done, total: desk.send(Progress("encode", done, total)),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -84,9 +86,30 @@ class Supervised:
         return replace(self.subset(kept), filtered=len(self.table) - len(kept))
 
     def split(self, fraction: float, seed: int) -> tuple[Supervised, Supervised]:
-        """What is trained on and what is held out; errors as `holdout`."""
-        trained, held = holdout(self.table.ids, fraction, seed)
-        return self.subset(trained), self.subset(held)
+        """What is trained on and what is held out; errors as `holdout`.
+
+        Examples that read alike are on the same side, whatever their ids: they count as one.
+        """
+        alike: dict[Hashable, list[int]] = {}
+        for row, content in enumerate(_contents(self.table)):
+            alike.setdefault(content, []).append(row)
+        groups = list(alike.values())
+        sides = holdout([self.table.ids[rows[0]] for rows in groups], fraction, seed)
+        trained, held = (self.subset(sorted(row for at in side for row in groups[at])) for side in sides)
+        return trained, held
+
+    def apart_from(self, other: Supervised) -> Supervised:
+        """Without the examples that read as one of another dataset's."""
+        there = set(_contents(other.table))
+        return self.subset([row for row, content in enumerate(_contents(self.table)) if content not in there])
+
+    @property
+    def identity(self) -> str:
+        """sha256 in hex over which examples of `parents` these are, and what is to be learnt of them."""
+        digest = hashlib.sha256(json.dumps(list(self.table.ids)).encode())
+        if self.targets is not None:
+            digest.update(self.targets.numpy().tobytes())
+        return digest.hexdigest()
 
 
 def read(
@@ -152,6 +175,16 @@ def _written(
     chosen = _take(table, rows)
     chosen = replace(chosen, completions=[found[id_] for id_ in chosen.ids])
     return Supervised(chosen, None, None, (*parents, parent("labels", written)), unlabeled=len(table) - len(rows))
+
+
+def _contents(table: Table) -> list[Hashable]:
+    """What a model reads of each example; of a pair, in whatever order."""
+    if isinstance(table, Dataset):
+        return list(zip(table.texts, table.pairs or [""] * len(table), strict=True))
+    if isinstance(table, CompletionDataset):
+        return list(zip(table.prompts, table.completions, strict=True))
+    pairs = zip(table.prompts, table.firsts, table.seconds, strict=True)
+    return [(prompt, frozenset(both)) for prompt, *both in pairs]
 
 
 def _take(table: T, rows: list[int]) -> T:
