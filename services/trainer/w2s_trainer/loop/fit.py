@@ -13,17 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import set_seed
 
 from w2s_trainer.loop.checkpoints import Checkpoints
 from w2s_trainer.loop.contract import Criterion, Examples
 from w2s_trainer.loop.course import Control, Course, Curve, Report, Selection
+from w2s_trainer.loop.randomness import seed_apart
 from w2s_trainer.loop.scoring import score
 from w2s_trainer.loop.selection import Best
 from w2s_trainer.loop.trainer import ObjectiveTrainer
 
 _REPORTS = 50
-_REPORT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,6 @@ def fit(
         FailedPrecondition: A loss or gradient was no number.
         ResourceExhausted: A checkpoint found no space.
     """
-    set_seed(course.seed)
     best = None if selection is None else Best(selection)
     steps = course.steps(len(examples.ids))
     trainer = ObjectiveTrainer(
@@ -97,6 +95,7 @@ def fit(
         best,
         args=_arguments(course, steps, device, checkpoints.scratch),
     )
+    seed_apart(course.seed, trainer.args.process_index)
     # Its own callback prints logs on standard output.
     trainer.remove_callback(PrinterCallback)
     flow = _Flow(trainer, course, steps, report if trainer.is_world_process_zero() else _silent, curves, best)
@@ -180,7 +179,6 @@ class _Flow(TrainerCallback):
         self._report = report
         self._curves = curves
         self._best = best
-        self._told = time.monotonic()
         self.stopped = False
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -191,7 +189,7 @@ class _Flow(TrainerCallback):
         """What is to be done after a step."""
         step, last = state.global_step, state.global_step >= state.max_steps
         evaluates = step in self._evaluations
-        if last or evaluates or step % self._every == 0 or time.monotonic() - self._told > _REPORT_SECONDS:
+        if last or evaluates or step % self._every == 0 or self._trainer.tell_due:
             self._tell(state)
         if evaluates:
             self._evaluate(state)
@@ -208,13 +206,12 @@ class _Flow(TrainerCallback):
 
     def _tell(self, state: TrainerState) -> None:
         trainer = self._trainer
-        figures = trainer.tally.told()
+        figures = trainer.told()
         figures |= {"learning_rate": trainer.learning_rate, "grad_norm": float(trainer.grad_norm)}
         if trainer.args.device.type == "cuda":
             figures["gpu_memory_bytes"] = float(torch.cuda.max_memory_allocated())
         state.log_history.append({"loss": figures["loss"], "step": state.global_step})
         self._report("train", state.global_step, state.max_steps, figures)
-        self._told = time.monotonic()
 
     def _evaluate(self, state: TrainerState) -> None:
         trainer, figures = self._trainer, dict[str, float]()

@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import Trainer
@@ -30,6 +31,7 @@ from w2s_trainer.loop.checkpoints import Checkpoints
 from w2s_trainer.loop.contract import Criterion, Examples
 from w2s_trainer.loop.course import Control, Course
 from w2s_trainer.loop.measures import Tally
+from w2s_trainer.loop.randomness import load_states, save_states
 from w2s_trainer.loop.selection import Best
 from w2s_trainer.loop.whole import WholeBatch
 
@@ -55,9 +57,9 @@ class ObjectiveTrainer(Trainer):
 
     Attributes:
         batches: The optimiser batches.
-        tally: Figures of what has been trained on since they were last told.
         stop: All processes have agreed to stop after this step.
         save_due: All processes have agreed to keep the state after this step.
+        tell_due: All processes have agreed that it is long since figures were told.
         learning_rate: That of the last step, for the body where it trains.
         grad_norm: The gradient's norm at the last step, before it was clipped.
     """
@@ -78,6 +80,7 @@ class ObjectiveTrainer(Trainer):
         self._module = model
         heads = set(map(id, head))
         self._head = {name for name, parameter in model.named_parameters() if id(parameter) in heads}
+        self._frozen = _frozen_below(model)
         self._examples = examples
         self._criterion = criterion
         self._course = course
@@ -85,13 +88,13 @@ class ObjectiveTrainer(Trainer):
         self._asked = asked
         self._best = best
         self._whole = WholeBatch(criterion, self.args.process_index, self.args.world_size)
+        self._tally = Tally()
         self._rows: list[int] = []
         self._loss = torch.zeros(())
         self.batches = OptimizerBatches(len(examples.ids), course.batch_size, course.seed)
-        self.tally = Tally()
-        self.stop = self.save_due = False
+        self.stop = self.save_due = self.tell_due = False
         self.learning_rate = 0.0
-        self.grad_norm: Tensor | float = 0.0
+        self.grad_norm = torch.zeros(())
 
     def create_accelerator_and_postprocess(self) -> None:
         """As transformers' Trainer; accelerate would not share weights out among processes without a GPU."""
@@ -126,6 +129,8 @@ class ObjectiveTrainer(Trainer):
     ) -> Tensor:
         """Forward and backward over one optimiser batch; returns this process's part of the loss."""
         model.train()
+        for module in self._frozen:
+            module.eval()
         batch: dict[str, Any] = self._prepare_inputs(inputs)
         progress = self.state.global_step / self.state.max_steps
         self._rows = batch["rows"]
@@ -136,7 +141,7 @@ class ObjectiveTrainer(Trainer):
         for index, (micro, outputs) in enumerate(self._outputs(model, batch, progress)):
             with contextlib.nullcontext() if index == last else self.accelerator.no_sync(model):
                 self._backward(outputs(), micro, batch["counted"][index], progress, weight)
-        self.tally.add_step(len(batch["rows"]), batch["tokens"])
+        self._tally.add_step(len(batch["rows"]), batch["tokens"])
         return self._loss
 
     def _outputs(self, model: nn.Module, batch: dict[str, Any], progress: float) -> Iterator[tuple[Any, Any]]:
@@ -151,22 +156,31 @@ class ObjectiveTrainer(Trainer):
         loss = torch.stack([values.sum() for values in terms.values()]).sum() / weight
         # Gradients are averaged over the processes, and each has a part of the sum. A repeated row counts for nothing.
         self.accelerator.backward(loss * self.args.world_size * counted)
-        if counted:
-            self._loss += loss.detach()
-            self.tally.add_terms(terms, weight / self.args.world_size)
-            self.tally.add_measures(self._criterion.measures(outputs.detach(), micro["targets"]))
+        self._loss += loss.detach() * counted
+        self._tally.add_terms(terms, weight, counted=counted)
+        self._tally.add_measures(self._criterion.measures(outputs.detach(), micro["targets"]), counted=counted)
 
     def _agree(self, batch: dict[str, Any]) -> Tensor:
-        """What the rows of the whole batch weigh; and whether any process is to stop, or to keep the state."""
+        """What the rows of the whole batch weigh; and what any process wants to be done after this step."""
         counted = [m["targets"] for m, on in zip(batch["micros"], batch["counted"], strict=True) if on]
         weights = [self._criterion.weights(targets).sum() for targets in counted]
         weight = torch.stack(weights).sum() if weights else torch.zeros((), device=self.args.device)
-        self.stop, self.save_due = self._asked.stop_requested(), self._asked.save_due()
+        wanted = [self._asked.stop_requested(), self._asked.save_due(), self._tally.due]
         if self.args.world_size > 1:
-            shared = torch.stack([weight, *weight.new_tensor([self.stop, self.save_due])])
-            dist.all_reduce(shared)
-            weight, (self.stop, self.save_due) = shared[0], (value > 0 for value in shared[1:].tolist())
+            shared = self._total(torch.stack([weight, *weight.new_tensor(wanted)]))
+            weight, wanted = shared[0], [value > 0 for value in shared[1:].tolist()]
+        self.stop, self.save_due, self.tell_due = wanted
         return weight
+
+    def told(self) -> dict[str, float]:
+        """Figures of what all processes have trained on since the last time; each of them asks at once."""
+        return self._tally.told(self._total)
+
+    def _total(self, own: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.args.world_size > 1:
+            dist.all_reduce(own)
+        return own
 
     def agreed(self, figures: dict[str, float]) -> dict[str, float]:
         """What the first process has found: all are to choose alike, and their devices may round otherwise."""
@@ -178,8 +192,12 @@ class ObjectiveTrainer(Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The gradient's norm; nothing is trained on a loss or a gradient that is no number."""
-        self.grad_norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
-        if not bool(torch.isfinite(torch.as_tensor(self.grad_norm) + self._loss)):
+        if grad_norm is None:
+            # As transformers' Trainer, but it finds the norm by clipping to an infinite one.
+            grad_norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        self.grad_norm = grad_norm.full_tensor() if isinstance(grad_norm, DTensor) else grad_norm
+        self._total(self._loss)
+        if not bool(torch.isfinite(self.grad_norm + self._loss)):
             ids = [self._examples.ids[row] for row in sorted(self._rows)]
             more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
             raise FailedPrecondition(
@@ -242,6 +260,13 @@ class ObjectiveTrainer(Trainer):
         else:
             self.load_trained(weights)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        save_states(Path(output_dir), self.args.process_index, self.args.world_size)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_states(Path(checkpoint), self.args.process_index, self.args.world_size)
+
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_fsdp_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
@@ -275,3 +300,13 @@ class ObjectiveTrainer(Trainer):
     def _wait_for_all(self) -> None:
         if self.args.world_size > 1:
             dist.barrier()
+
+
+def _frozen_below(model: nn.Module) -> list[nn.Module]:
+    """The modules whose weights all come before the first that trains, and which so draw no dropout."""
+    below = set()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            break
+        below.add(parameter)
+    return [module for module in model.modules() if (own := set(module.parameters())) and own <= below]

@@ -2,118 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
-
-from w2s.artifacts import ArtifactStore
-from w2s.objectives import confidence_targets, row_cross_entropy
-from w2s_trainer.loop.checkpoints import Checkpoints
-from w2s_trainer.loop.contract import Micro
-from w2s_trainer.loop.course import Course
-from w2s_trainer.loop.fit import fit
-
-
-class Words:
-    """Sequences of one repeated feature each, padded: a row's length is how often it is repeated."""
-
-    sequences = 1
-
-    def __init__(self, features, targets, lengths):
-        self.features, self.targets, self.lengths = features, targets, lengths
-        self.token_counts = lengths
-        self.ids = [f"row-{index}" for index in range(len(features))]
-
-    def micro(self, rows):
-        width = max(self.lengths[row] for row in rows)
-        mask = torch.tensor([[float(t < self.lengths[row]) for t in range(width)] for row in rows])
-        features = self.features[rows][:, None].expand(-1, width, -1) * mask[..., None]
-        return Micro({"features": features, "mask": mask}, {"targets": self.targets[rows]})
-
-
-class Reader(nn.Module):
-    """Means over what the mask shows, dropout, and two layers."""
-
-    def __init__(self, width, classes, dropout=0.0):
-        super().__init__()
-        self.body = nn.Linear(width, 8)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(8, classes)
-
-    def forward(self, features, mask):
-        mean = (features * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        return self.head(self.dropout(torch.tanh(self.body(mean))))
-
-
-class CrossEntropy:
-    whole_batch = False
-
-    def weights(self, targets):
-        return torch.ones(len(targets["targets"]))
-
-    def prepare(self, outputs, targets, progress):
-        return {}
-
-    def terms(self, outputs, targets, progress):
-        return {"cross_entropy": row_cross_entropy(outputs, targets["targets"])}
-
-    def measures(self, outputs, targets):
-        return {"label_accuracy": (outputs.argmax(1) == targets["targets"].argmax(1)).float()}
-
-
-class Confidence(CrossEntropy):
-    """The auxiliary confidence loss at full weight: its targets need the whole batch."""
-
-    whole_batch = True
-
-    def prepare(self, outputs, targets, progress):
-        self.seen = len(outputs)
-        return {"mixed": confidence_targets(outputs, targets["targets"], 0.5)}
-
-    def terms(self, outputs, targets, progress):
-        return {"confidence": row_cross_entropy(outputs, targets["mixed"])}
-
-
-class Calm:
-    """Asks for nothing, or for a checkpoint after each step, or to stop at one."""
-
-    def __init__(self, save=False, stop_at=None):
-        self._save, self._stop_at, self.asked = save, stop_at, 0
-
-    def stop_requested(self):
-        self.asked += 1
-        return self.asked == self._stop_at
-
-    def save_due(self):
-        return self._save
+from support import small_training
 
 
 @pytest.fixture
 def words():
-    def make(rows=50, classes=2, seed=0):
-        rng = np.random.default_rng(seed)
-        features = torch.tensor(rng.normal(size=(rows, 5)), dtype=torch.float32)
-        labels = (features[:, 0] > 0).long() + (features[:, 1] > 0.5).long() * (classes > 2)
-        return Words(features, nn.functional.one_hot(labels, classes).float(), rng.integers(1, 9, rows).tolist())
-
-    return make
+    return small_training.words
 
 
 @pytest.fixture
 def course():
-    def make(**changes):
-        settings = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "head_learning_rate": 0.02, **changes}
-        return Course(**settings)
-
-    return make
+    return small_training.course
 
 
 @pytest.fixture
 def checkpoints(tmp_path):
     def make(name="run", keep=2):
-        workspace = ArtifactStore(str(tmp_path / "store")).workspace("models", name)
-        return Checkpoints(workspace, "main", keep, tmp_path / "scratch" / name)
+        return small_training.checkpoints(tmp_path, name, keep)
 
     return make
 
@@ -122,37 +28,22 @@ def checkpoints(tmp_path):
 def train(checkpoints):
     """Trains a fresh reader and returns it with its outcome and what was reported."""
 
-    def run(examples, criterion, course, *, name="run", control=None, dropout=0.0, **options):
-        torch.manual_seed(7)
-        model = Reader(5, examples.targets.shape[1], dropout)
-        said = []
-        outcome = fit(
-            model,
-            list(model.head.parameters()),
-            examples,
-            criterion,
-            course,
-            device=torch.device("cpu"),
-            checkpoints=checkpoints(name),
-            control=control or Calm(),
-            report=lambda *args: said.append(args),
-            **options,
-        )
-        return model, outcome, said
+    def run(*args, name="run", **options):
+        return small_training.train(checkpoints(name), *args, **options)
 
     return run
 
 
 @pytest.fixture
 def cross_entropy():
-    return CrossEntropy()
+    return small_training.CrossEntropy()
 
 
 @pytest.fixture
 def confidence():
-    return Confidence()
+    return small_training.Confidence()
 
 
 @pytest.fixture
 def calm():
-    return Calm
+    return small_training.Calm

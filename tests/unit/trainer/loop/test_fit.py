@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from support.small_training import Calm
 
 from w2s.errors import FailedPrecondition
 from w2s.objectives import confidence_targets, row_cross_entropy
 from w2s_trainer.loop.course import Curve, Selection
+from w2s_trainer.loop.fit import fit
 
 
 def weights(model):
@@ -226,3 +228,32 @@ def test_the_best_weights_survive_an_interruption(train, words, course, cross_en
     resumed, outcome, _ = train(words(), cross_entropy, settings, name="cut", **options)
     assert outcome.selected_step == expected.selected_step == 3
     assert same(weights(resumed), weights(whole))
+
+
+def test_what_is_frozen_below_the_first_trained_weight_draws_no_dropout(words, course, cross_entropy, checkpoints):
+    examples = words()
+    torch.manual_seed(7)
+    seen = {"frozen": set(), "trained": set()}
+    blocks = {
+        name: torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.Dropout(0.5)).requires_grad_(name == "trained")
+        for name in seen
+    }
+    for name, block in blocks.items():
+        block[1].register_forward_hook(lambda module, *_, name=name: seen[name].add(module.training))
+
+    class Stack(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = torch.nn.ModuleList(blocks.values())
+            self.head = torch.nn.Linear(5, 2)
+
+        def forward(self, features, mask):
+            mean = (features * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+            return self.head(self.blocks[1](self.blocks[0](mean)))
+
+    model, curve = Stack(), Curve({"label_accuracy": "agreement"}, examples, cross_entropy)
+    fit(
+        model, [], examples, cross_entropy, course(evaluations=2),
+        device=torch.device("cpu"), checkpoints=checkpoints(), control=Calm(), report=lambda *_: None, curves=[curve],
+    )  # fmt: skip
+    assert seen == {"frozen": {False}, "trained": {True, False}}
