@@ -6,7 +6,9 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM
 
 from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA, EXAMPLES_SCHEMA, LABELS_SCHEMA, PAIRS_SCHEMA
@@ -14,6 +16,7 @@ from w2s.artifacts.tables import (
     LabelRow,
     labels_table,
     read_labels,
+    read_pairs,
     write_completions,
     write_examples,
     write_labels,
@@ -60,7 +63,9 @@ def ref(draft, message=common.DatasetRef):
 def datasets(store):
     """Examples, pairs and completions whose right answer is one word, and labels that are wrong for every fifth."""
     rng = random.Random(0)
-    rows = [(f"row-{n}", f"{rng.choice(WORDS)} {rng.choice(WORDS)}", n % 2) for n in range(ROWS)]
+    # Each once, as texts that are alike are held out together.
+    texts = rng.sample([f"{one} {two}" for one in WORDS for two in WORDS], ROWS)
+    rows = [(f"row-{n}", text, n % 2) for n, text in enumerate(texts)]
     examples = [{"id": i, "text": f"{'yes' if y else 'no'} {t}", "text_pair": None, "label": y} for i, t, y in rows]
     pairs = [
         {"id": i, "prompt": t, "first": " no" if y else " yes", "second": " yes" if y else " no", "label": y}
@@ -169,19 +174,47 @@ def test_all_text_is_learnt_without_labels(spec, figures, dataset):
     assert found["eval_nll"] < 4.0
 
 
-@pytest.mark.parametrize(
-    "objective",
-    [
-        {"reward_modeling": pb.RewardModeling(conflict=pb.ExplicitConflict())},
-        {"dpo": pb.Dpo(conflict=pb.ExplicitConflict(weight=0.3))},
-        {"simpo": pb.SimPo(conflict=pb.ExplicitConflict(term=pb.CONFLICT_TERM_SFT))},
-    ],
-    ids=lambda objective: next(iter(objective)),
-)
-def test_an_explicit_conflict_is_told(spec, figures, objective, datasets):
-    run, found = figures(spec("decoder", "pairs", fields={"labels": datasets["labels"]}, **objective))
-    assert run.result.used_ground_truth
-    assert found["loss_conflict"] >= 0
+@pytest.fixture(scope="module")
+def untrained(bases, store, datasets):
+    """What the base says of each pair's better and worse answer: log-probabilities [N, 2], and tokens [N, 2]."""
+    model = AutoModelForCausalLM.from_pretrained(bases / "decoder").eval()
+    sums, counts = [], []
+    pairs = read_pairs(store, ArtifactRef(uri=datasets["pairs"].uri))
+    for prompt, *answers, better in zip(pairs.prompts, pairs.firsts, pairs.seconds, pairs.labels, strict=True):
+        # Bytes are tokens, and <eos> ends an answer.
+        before, both = list(prompt.encode()), [[*answer.encode(), 257] for answer in answers]
+        ordered = [both[better], both[1 - better]]
+        with torch.inference_mode():
+            said = [model(torch.tensor([before + after])).logits[0, len(before) - 1 : -1] for after in ordered]
+        scored = [z.log_softmax(-1)[range(len(after)), after].sum() for z, after in zip(said, ordered, strict=True)]
+        sums.append([float(total) for total in scored])
+        counts.append([len(after) for after in ordered])
+    return np.array(sums), np.array(counts)
+
+
+def test_an_explicit_conflict_is_part_of_the_loss_and_used_ground_truth(spec, figures, datasets, untrained):
+    sums, counts = untrained
+    better, worse = sums.T
+    means_better, means_worse = (sums / counts).T
+    # One step over all rows tells the untrained model's terms, -log s(0) = log 2 where it is its own reference.
+    expected = {
+        # A head that is zero prefers every first answer, and each other one is wrong.
+        "reward_modeling": (pb.RewardModeling(conflict=pb.ExplicitConflict()), 0.5 * np.log(2) / 2),
+        "dpo": (pb.Dpo(conflict=pb.ExplicitConflict(weight=0.3)), 0.3 * np.log(2) * (better < worse).mean()),
+        "simpo": (
+            pb.SimPo(conflict=pb.ExplicitConflict(term=pb.CONFLICT_TERM_SFT)),
+            0.5 * np.where(means_better < means_worse, -means_worse, 0).mean(),
+        ),
+    }
+    assert 0 < (better < worse).mean() < 1
+    for name, (loss, conflict) in expected.items():
+        asked = spec("decoder", "pairs", epochs=1, fields={"labels": datasets["labels"]}, **{name: loss})
+        asked.training.batch_size = ROWS
+        run, found = figures(asked)
+        assert (run.result.steps, run.result.used_ground_truth) == (1, True)
+        assert found["loss_conflict"] == pytest.approx(conflict, rel=1e-4), name
+        parts = [value for part, value in found.items() if part.startswith("loss_")]
+        assert found["loss"] == pytest.approx(sum(parts), rel=1e-5)
 
 
 def test_adapters_alone_are_trained_and_merged(spec, figures, store, bases):
