@@ -15,7 +15,7 @@ from w2s import jobs
 from w2s.artifacts import ArtifactRef
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import InvalidArgument
-from w2s.metrics import Interval, Proportion
+from w2s.metrics import Estimate, Interval, Proportion
 
 M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound=Message)
@@ -115,6 +115,13 @@ def job_states(values: Iterable[int], field: str = "states") -> tuple[jobs.State
 def proportion(value: Proportion) -> pb.Proportion:
     """A share with its interval as a message."""
     return pb.Proportion(value=value.value, interval=interval(value.interval), n=value.n)
+
+
+def estimate(value: Estimate) -> pb.Estimate:
+    """A figure with its uncertainty as a message."""
+    return pb.Estimate(
+        value=value.value, standard_error=value.standard_error, interval=interval(value.interval), n=value.n
+    )
 
 
 def interval(value: Interval | None) -> pb.Interval | None:

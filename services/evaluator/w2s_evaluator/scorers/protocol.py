@@ -10,12 +10,17 @@ from w2s.metrics import Direction
 
 
 class ScorerKind(StrEnum):
-    """What is measured of answers: the values of the proto's enum, whose names in lower case are the metrics."""
+    """What is measured of answers: the values of the proto's enum."""
 
     EXACT_MATCH = "ANSWER_SCORER_EXACT_MATCH"
     MATH = "ANSWER_SCORER_MATH"
     TOXICITY = "ANSWER_SCORER_TOXICITY"
     REFUSAL = "ANSWER_SCORER_REFUSAL"
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+        return self.name.lower()
 
     @property
     def matches(self) -> bool:
