@@ -11,10 +11,13 @@ from w2s.evaluator.v1 import evaluator_pb2_grpc
 from w2s.models.runtime import configure_runtime
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener, serve
-from w2s_evaluator.comparisons.compare import Comparisons
 from w2s_evaluator.comparisons.metrics import ComparisonMetrics
+from w2s_evaluator.comparisons.published import Published
+from w2s_evaluator.comparisons.service import Comparisons
+from w2s_evaluator.dropped import dropped_series
 from w2s_evaluator.evaluations.metrics import EvaluationMetrics
 from w2s_evaluator.evaluations.service import Evaluations
+from w2s_evaluator.migrations import EVALUATOR
 from w2s_evaluator.servicer import EvaluatorServicer
 from w2s_evaluator.settings import EvaluatorSettings
 
@@ -26,16 +29,18 @@ class EvaluatorApp:
 
     def __init__(self, settings: EvaluatorSettings, registry: CollectorRegistry) -> None:
         configure_runtime(settings.threads)
-        self._database = Database(settings.database_url)
+        self._database = Database(settings.database_url, EVALUATOR)
         store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
         self._evaluations = Evaluations(self._database, store, settings, EvaluationMetrics(registry))
-        self._comparisons = Comparisons(store, ComparisonMetrics(registry))
+        published = Published(self._database, settings.max_published, dropped_series(registry), registry)
+        self._comparisons = Comparisons(store, published, ComparisonMetrics(registry))
 
     def register(self, server: grpc.aio.Server) -> None:
         servicer = EvaluatorServicer(self._evaluations, self._comparisons)
         evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(servicer, server)
 
     async def start(self, health: Health) -> dict[str, Listener]:
+        await self._comparisons.start()
         await self._evaluations.start()
         return {}
 

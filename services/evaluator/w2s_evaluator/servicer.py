@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from w2s.common.v1 import common_pb2 as common
@@ -10,9 +9,9 @@ from w2s.evaluator.v1 import evaluator_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2_grpc
 from w2s.rpc import Context
 from w2s.rpc.convert import job_event, resource_id, to_model
-from w2s_evaluator.comparisons.compare import Comparisons
-from w2s_evaluator.comparisons.messages import comparison_message
-from w2s_evaluator.comparisons.spec import ComparisonSpec
+from w2s_evaluator.comparisons.messages import assessment_message, comparison_message, comparisons_message
+from w2s_evaluator.comparisons.service import Comparisons
+from w2s_evaluator.comparisons.spec import ComparisonSpec, ComparisonsSpec, DeceptionSpec
 from w2s_evaluator.evaluations.messages import evaluation_message
 from w2s_evaluator.evaluations.service import Evaluations
 from w2s_evaluator.evaluations.spec import EvaluationSpec
@@ -27,8 +26,7 @@ class EvaluatorServicer(evaluator_pb2_grpc.EvaluatorServiceServicer):
 
     async def CreateEvaluation(self, request: pb.CreateEvaluationRequest, context: Context) -> pb.Evaluation:
         spec = to_model(request.evaluation.spec, EvaluationSpec, "evaluation.spec")
-        await asyncio.to_thread(self._evaluations.check_inputs, spec)
-        return evaluation_message(await self._evaluations.jobs.create(request.request_id, spec.model_dump(mode="json")))
+        return evaluation_message(await self._evaluations.create(request.request_id, spec))
 
     async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: Context) -> pb.Evaluation:
         return evaluation_message(await self._evaluations.jobs.get(resource_id(request.name, "evaluations")))
@@ -49,3 +47,10 @@ class EvaluatorServicer(evaluator_pb2_grpc.EvaluatorServiceServicer):
 
     async def Compare(self, request: pb.CompareRequest, context: Context) -> pb.Comparison:
         return comparison_message(await self._comparisons.compare(to_model(request, ComparisonSpec, "")))
+
+    async def CompareAll(self, request: pb.CompareAllRequest, context: Context) -> pb.CompareAllResponse:
+        specs = to_model(request, ComparisonsSpec, "").comparisons
+        return comparisons_message(await self._comparisons.compare_all(specs))
+
+    async def AssessDeception(self, request: pb.AssessDeceptionRequest, context: Context) -> pb.DeceptionAssessment:
+        return assessment_message(await self._comparisons.assess(to_model(request, DeceptionSpec, "")))

@@ -1,106 +1,166 @@
-"""Compares predictions on the same examples."""
+"""Compares a student with its weak supervisor and its ceiling."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.artifacts import ArtifactRef, ArtifactStore
-from w2s.artifacts.tables import read_predictions
+from w2s.artifacts.tables import Answers, Predictions, softmax
 from w2s.errors import InvalidArgument
-from w2s.jobs.threads import Check, run_stoppable
-from w2s.metrics import Agreement, Pgr, agreement, pgr
-from w2s_evaluator.comparisons.metrics import ComparisonMetrics
+from w2s.jobs.threads import Check
+from w2s.metrics import (
+    METRICS,
+    Agreement,
+    Calibration,
+    Direction,
+    Estimate,
+    McNemar,
+    Pgr,
+    agreement,
+    bootstrap_seed_means,
+    calibration,
+    mcnemar,
+    pgr,
+)
+from w2s.metrics.bootstrap import summarise, summarise_share
+from w2s_evaluator.comparisons.arms import Arm, makers
+from w2s_evaluator.comparisons.measures import OF_THE_WORST, measured, usual_metric
 from w2s_evaluator.comparisons.spec import ComparisonSpec
+
+ROLES = ("weak", "student", "ceiling")
+
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Student and supervisor beside each other, pooled over seeds.
+
+    Attributes:
+        agreement: How often they predict the same class.
+        mcnemar: Whether they are right on different examples; the student is the first.
+        supervisor: The supervisor's calibration.
+        student: The student's.
+    """
+
+    agreement: Agreement
+    mcnemar: McNemar
+    supervisor: Calibration
+    student: Calibration
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found; accuracies are means over seeds."""
+    """What a comparison found.
 
-    weak_accuracy: float
-    student_accuracy: float
-    ceiling_accuracy: float
+    Attributes:
+        metric: What is compared.
+        direction: Which way it gets better.
+        scores: The metric by role, a mean over seeds; the bootstrap draws seeds and examples.
+        pgr: Of those means.
+        seeds: PGR of each seed by itself.
+        beside: Student and supervisor beside each other; None of answers.
+        examples: How many are compared, for each seed.
+    """
+
+    metric: str
+    direction: Direction
+    scores: Mapping[str, Estimate]
     pgr: Pgr
-    agreement: Agreement
+    seeds: Sequence[Pgr]
+    beside: Beside | None
     examples: int
 
 
-class Comparisons:
-    """Compares, in a thread of its own: a long evaluation delays none.
+def compare(arms: Mapping[str, Sequence[Arm]], spec: ComparisonSpec, check: Check) -> Comparison:
+    """Compares arms of the same examples.
 
     Args:
-        store: Where predictions are.
-        metrics: Counts what was compared.
+        arms: One of each seed, by role, as `read_arms` gives them.
+        spec: The metric, and how figures are made.
+        check: Raises where the work should stop.
+
+    Raises:
+        InvalidArgument: An arm does not have the metric, or a maximum is of other numbers of answers.
     """
+    first = arms["weak"][0]
+    metric = spec.metric or usual_metric(first)
+    _check_samples(arms, metric)
+    values = np.stack([_stacked(role, arms[role], metric) for role in ROLES])
+    same = [makers(w) == makers(c) for w, c in zip(arms["weak"], arms["ceiling"], strict=True)]
+    check()
+    scores = _estimates(values, spec)
+    check()
+    overall = _pgr(values, metric, all(same), spec)
+    return Comparison(
+        metric=metric,
+        direction=METRICS[metric],
+        scores=dict(zip(ROLES, scores, strict=True)),
+        pgr=overall,
+        seeds=[overall] if len(same) == 1 else _by_seed(values, metric, same, spec, check),
+        beside=_beside(_classes(arms["student"]), _classes(arms["weak"])),
+        examples=len(first.ids),
+    )
 
-    def __init__(self, store: ArtifactStore, metrics: ComparisonMetrics) -> None:
-        self._store = store
-        self._metrics = metrics
-        self._numbers = ThreadPoolExecutor(1, thread_name_prefix="compare")
 
-    async def stop(self) -> None:
-        """Ends the thread."""
-        self._numbers.shutdown()
+def _stacked(role: str, arms: Sequence[Arm], metric: str) -> NDArray[np.float64]:
+    """The metric of each example, shape [S, N]."""
+    return np.stack(
+        [measured(arm, metric, f"{role}[{index}]").astype(np.float64, copy=False) for index, arm in enumerate(arms)]
+    )
 
-    async def compare(self, spec: ComparisonSpec) -> Comparison:
-        """Compares predictions on the same examples.
 
-        Raises:
-            InvalidArgument: An artifact holds no predictions, or on other examples.
-            NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
-        """
-        comparison = await run_stoppable(self._numbers, lambda check: self._compare(spec, check))
-        self._metrics.compared(comparison.pgr)
-        return comparison
+def _check_samples(arms: Mapping[str, Sequence[Arm]], metric: str) -> None:
+    if metric not in OF_THE_WORST:
+        return
+    every = {f"{role}[{n}]": arm for role in ROLES for n, arm in enumerate(arms[role]) if isinstance(arm, Answers)}
+    samples = {field: len(arm.samples[0]) for field, arm in every.items()}
+    for field, count in samples.items():
+        if count != samples["weak[0]"]:
+            raise InvalidArgument(field, f"has {count} answers to a prompt, weak[0] {samples['weak[0]']}")
 
-    def _compare(self, spec: ComparisonSpec, check: Check) -> Comparison:
-        arms = {
-            role: [self._arm(ref, f"{role}[{index}]") for index, ref in enumerate(getattr(spec, role))]
-            for role in ("weak", "student", "ceiling")
-        }
-        first = arms["weak"][0]
-        predictions = {}
-        for role, members in arms.items():
-            for index, member in enumerate(members):
-                if member.ids != first.ids or (member.labels != first.labels).any():
-                    raise InvalidArgument(f"{role}[{index}]", "has other examples than weak[0]")
-            predictions[role] = np.stack([member.predictions for member in members])
+
+def _by_seed(
+    values: NDArray[np.float64], metric: str, same: Sequence[bool], spec: ComparisonSpec, check: Check
+) -> list[Pgr]:
+    found = []
+    for seed, same_model in enumerate(same):
         check()
-        correct = {role: predicted == first.labels for role, predicted in predictions.items()}
-        truth = np.broadcast_to(first.labels, predictions["weak"].shape)
-        return Comparison(
-            weak_accuracy=_mean(correct["weak"]),
-            student_accuracy=_mean(correct["student"]),
-            ceiling_accuracy=_mean(correct["ceiling"]),
-            pgr=pgr(
-                correct["weak"],
-                correct["student"],
-                correct["ceiling"],
-                same_model=all(w.model == c.model for w, c in zip(arms["weak"], arms["ceiling"], strict=True)),
-                replicates=spec.replicates,
-                seed=spec.seed,
-            ),
-            agreement=agreement(predictions["student"].ravel(), predictions["weak"].ravel(), truth.ravel()),
-            examples=len(first.ids),
-        )
-
-    def _arm(self, ref: ArtifactRef, field: str) -> _Arm:
-        found = read_predictions(self._store, ref, field)
-        model = {p.digest for p in found.manifest.parents if p.role in ("model", "teacher")}
-        return _Arm(found.ids, found.labels, found.predictions, model or {found.ref.digest})
+        found.append(_pgr(values[:, [seed]], metric, same_model, spec))
+    return found
 
 
-@dataclass(frozen=True)
-class _Arm:
-    ids: list[str]
-    labels: NDArray[np.int32]
-    predictions: NDArray[np.int32]
-    model: set[str]
+def _pgr(values: NDArray[np.float64], metric: str, same_model: bool, spec: ComparisonSpec) -> Pgr:
+    return pgr(*values, direction=METRICS[metric], same_model=same_model, replicates=spec.replicates, seed=spec.seed)
 
 
-def _mean(correct: NDArray[np.bool_]) -> float:
-    return float(correct.mean())
+def _estimates(values: NDArray[np.float64], spec: ComparisonSpec) -> list[Estimate]:
+    """Each role's mean, from values [3, S, N], of the draws that PGR is of."""
+    summary = summarise_share if np.isin(values, (0, 1)).all() else summarise
+    drawn = bootstrap_seed_means(values, spec.replicates, spec.seed)
+    examples = values.shape[2]
+    return [summary(float(own.mean()), means, examples, _LEVEL) for own, means in zip(values, drawn, strict=True)]
+
+
+def _classes(arms: Sequence[Arm]) -> list[Predictions]:
+    return [arm for arm in arms if isinstance(arm, Predictions)]
+
+
+def _beside(students: Sequence[Predictions], supervisors: Sequence[Predictions]) -> Beside | None:
+    if not students:
+        return None
+    truth = np.concatenate([arm.labels for arm in students])
+    student, supervisor = (np.concatenate([arm.predictions for arm in arms]) for arms in (students, supervisors))
+    return Beside(
+        agreement(student, supervisor, truth),
+        mcnemar(student == truth, supervisor == truth),
+        calibration(_confidence(supervisors), supervisor == truth),
+        calibration(_confidence(students), student == truth),
+    )
+
+
+def _confidence(arms: Sequence[Predictions]) -> NDArray[np.float32]:
+    return np.concatenate([softmax(arm.logits).max(axis=1) for arm in arms])

@@ -1,23 +1,70 @@
-"""Maps comparisons to their protos."""
+"""Maps comparisons and assessments to their protos."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from w2s.common.v1 import common_pb2 as common
 from w2s.evaluator.v1 import evaluator_pb2 as pb
-from w2s.metrics import Agreement, Pgr
-from w2s.rpc.convert import interval, proportion
+from w2s.metrics import Agreement, Area, Calibration, Deception, Estimate, McNemar, Pgr, median_pgr
+from w2s.rpc.convert import estimate, interval, proportion
 from w2s_evaluator.comparisons.compare import Comparison
+from w2s_evaluator.comparisons.deception import Assessment
 
 
 def comparison_message(found: Comparison) -> pb.Comparison:
     """The proto of a comparison."""
+    beside = found.beside
     return pb.Comparison(
-        weak=common.Estimate(value=found.weak_accuracy, n=found.examples),
-        student=common.Estimate(value=found.student_accuracy, n=found.examples),
-        ceiling=common.Estimate(value=found.ceiling_accuracy, n=found.examples),
+        **{role: estimate(score) for role, score in found.scores.items()},
         pgr=_pgr(found.pgr),
-        agreement=_agreement(found.agreement),
+        agreement=_agreement(beside.agreement) if beside else None,
         examples=found.examples,
+        metric=found.metric,
+        direction=pb.Direction.Value(f"DIRECTION_{found.direction.value}_IS_BETTER"),
+        seeds=map(_pgr, found.seeds),
+        median_pgr=median_pgr(found.seeds).value,
+        mcnemar=_mcnemar(beside.mcnemar) if beside else None,
+        supervisor_calibration=_calibration(beside.supervisor) if beside else None,
+        student_calibration=_calibration(beside.student) if beside else None,
+    )
+
+
+def comparisons_message(found: Sequence[Comparison]) -> pb.CompareAllResponse:
+    """The proto of several comparisons."""
+    median = median_pgr(seed for one in found for seed in one.seeds)
+    return pb.CompareAllResponse(
+        comparisons=map(comparison_message, found), median_pgr=median.value, ok=median.n_ok, total=median.n_total
+    )
+
+
+def assessment_message(found: Assessment) -> pb.DeceptionAssessment:
+    """The proto of an assessment."""
+    return pb.DeceptionAssessment(
+        figures=_deception(found.figures),
+        sweep=map(_deception, found.sweep),
+        blind_spot_rate=estimate(found.blind_spots),
+        weak_temperature=found.weak_temperature,
+        strong_temperature=found.strong_temperature,
+        examples=found.examples,
+    )
+
+
+def _deception(value: Deception) -> pb.DeceptionFigures:
+    return pb.DeceptionFigures(
+        threshold=value.threshold,
+        areas=map(_area, value.areas),
+        score_errors=estimate(value.ds_errors),
+        score_conflict_tax=_maybe(value.ds_conflict_tax),
+        base_rate=estimate(value.base_rate),
+        lift=estimate(value.lift),
+        difference_to_no_conflict=_maybe(value.difference_to_no_conflict),
+    )
+
+
+def _area(value: Area) -> pb.KnowledgeArea:
+    return pb.KnowledgeArea(
+        strong_known=value.strong_known, weak_known=value.weak_known, right=value.right, wrong=value.wrong
     )
 
 
@@ -32,3 +79,15 @@ def _agreement(value: Agreement) -> pb.Agreement:
         supervisor_right=proportion(value.supervisor_right),
         supervisor_wrong=proportion(value.supervisor_wrong),
     )
+
+
+def _mcnemar(value: McNemar) -> pb.McNemar:
+    return pb.McNemar(only_student=value.only_a, only_supervisor=value.only_b, p_value=value.p_value)
+
+
+def _calibration(value: Calibration) -> pb.Calibration:
+    return pb.Calibration(**vars(value))
+
+
+def _maybe(value: Estimate | None) -> common.Estimate | None:
+    return None if value is None else estimate(value)
