@@ -6,8 +6,8 @@ from w2s.common.v1 import common_pb2 as common
 from w2s.evaluator.v1 import evaluator_pb2 as pb
 from w2s.jobs import Job
 from w2s.metrics import ReliabilityBin
-from w2s.rpc.convert import from_ref, job_status, proportion, spec_message
-from w2s_evaluator.evaluations.result import RESULT, Result
+from w2s.rpc.convert import estimate, from_ref, job_status, proportion, spec_message
+from w2s_evaluator.evaluations.result import RESULT, Metric, Result
 from w2s_evaluator.evaluations.spec import EvaluationSpec
 
 
@@ -24,8 +24,9 @@ def evaluation_message(job: Job) -> pb.Evaluation:
 def _result(result: Result) -> pb.EvaluationResult:
     return pb.EvaluationResult(
         predictions=from_ref(result.predictions, common.PredictionsRef),
-        accuracy=proportion(result.accuracy),
+        accuracy=proportion(result.accuracy) if result.accuracy else None,
         reliability=map(_bin, result.reliability),
+        metrics=map(_metric, result.metrics),
     )
 
 
@@ -33,3 +34,8 @@ def _bin(value: ReliabilityBin) -> pb.ReliabilityBin:
     return pb.ReliabilityBin(
         low=value.low, high=value.high, mean_confidence=value.mean_confidence, accuracy=proportion(value.accuracy)
     )
+
+
+def _metric(metric: Metric) -> pb.Metric:
+    direction = pb.Direction.Value(f"DIRECTION_{metric.direction.value}_IS_BETTER")
+    return pb.Metric(name=metric.name, slice=metric.slice, estimate=estimate(metric.estimate), direction=direction)

@@ -1,101 +1,103 @@
-"""Where predictions come from: a model run here, a teacher asked over gRPC, or labels."""
+"""Brings together what an evaluation is of: a dataset, and who predicts on it."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
 
-from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, check_schema
-from w2s.artifacts.tables import Dataset, align, parent, read_labels
-from w2s.client.labels import label_examples
-from w2s.errors import FailedPrecondition, InvalidArgument
-from w2s.jobs import Progress, Report
+from w2s.artifacts import Artifact, ArtifactStore, Parent
+from w2s.artifacts.schemas import LANGUAGE_MODEL_SCHEMA
+from w2s.artifacts.tables import CompletionDataset, Dataset, PairDataset
 from w2s.jobs.threads import Check
-from w2s.models.checkpoint import load
-from w2s.models.features import FeatureCache
-from w2s.models.predict import Predictor
-from w2s.models.runtime import pick_device
-from w2s.models.spec import Encoding
-from w2s_evaluator.evaluations.spec import TeacherSource
-from w2s_evaluator.settings import EvaluatorSettings
+from w2s.models.engine import Engine
+from w2s.models.loading import load_engine
+from w2s.models.spec import LanguageModelReading
+from w2s_evaluator.evaluations import answers, classes, pairs
+from w2s_evaluator.evaluations.answers import Answering
+from w2s_evaluator.evaluations.datasets import AnyDataset
+from w2s_evaluator.evaluations.predicting import Judge, Predicting
+from w2s_evaluator.evaluations.room import Room
+from w2s_evaluator.evaluations.spec import EvaluationSpec, MarginReading
+from w2s_evaluator.evaluations.teachers import Teachers
+from w2s_evaluator.scorers.protocol import AnswerScorer, ScorerKind
 
-# Logits [N, C] (log-probabilities where only those are known), and what made them.
-Predicted = tuple[NDArray[np.float32], Parent]
+_EXAMPLE_ROWS, _PAIR_ROWS = 2048, 512
 
 
 class Sources:
-    """Makes predictions on datasets.
+    """Makes the work of evaluations.
 
     Args:
         store: Where artifacts are.
-        settings: The evaluator's settings.
+        teachers: The supervisor's teachers.
+        room: Where models run.
+        make_scorer: Makes what scores answers.
     """
 
-    def __init__(self, store: ArtifactStore, settings: EvaluatorSettings) -> None:
+    def __init__(
+        self, store: ArtifactStore, teachers: Teachers, room: Room, make_scorer: Callable[[ScorerKind], AnswerScorer]
+    ) -> None:
         self._store = store
-        self._settings = settings
-        self._device = pick_device(settings.device)
-        self._cache = FeatureCache(settings.cache_folder / "features")
+        self._teachers = teachers
+        self._room = room
+        self._make_scorer = make_scorer
 
-    def from_model(self, ref: ArtifactRef, dataset: Dataset, report: Report, check: Check) -> Predicted:
-        """Runs a model artifact.
+    def open(self, spec: EvaluationSpec, source: Parent, dataset: AnyDataset, check: Check) -> Predicting | Answering:
+        """Loads what predicts.
 
-        Raises:
-            InvalidArgument: It is no classifier, or does not fit the dataset.
-        """
-        artifact = self._store.read(ref.uri, ref.digest, "evaluation.spec.model.uri")
-        check_schema(artifact.manifest, CLASSIFIER_SCHEMA, "evaluation.spec.model")
-        checkpoint = load(artifact.path)
-        _same_classes(checkpoint.label_names, dataset, "evaluation.spec.model")
-        if checkpoint.model.config.encoding == Encoding.PAIR and dataset.pairs is None:
-            raise InvalidArgument("evaluation.spec.dataset", "has single texts, and the model judges pairs")
-        checkpoint.to(self._device)
-        predictor = Predictor(checkpoint, self._cache, self._settings.token_budget)
-
-        def tick(done: int, total: int) -> None:
-            check()
-            report(Progress("predict", done, total))
-
-        logits = predictor.logits(dataset.texts, dataset.pairs, tick)
-        return logits, Parent(role="model", uri=artifact.ref.uri, digest=artifact.ref.digest)
-
-    def from_teacher(self, source: TeacherSource, dataset: Dataset, report: Report, check: Check) -> Predicted:
-        """Asks a registered teacher, pinned to the version that answers first.
+        Args:
+            spec: What is evaluated.
+            source: The same as was admitted.
+            dataset: What it is evaluated on.
+            check: Raises to stop the work.
 
         Raises:
-            FailedPrecondition: No supervisor is configured, or the digest is another.
+            InvalidArgument: A model cannot be loaded, or does not fit the dataset.
+            NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
         """
-        if not self._settings.supervisor_address:
-            raise FailedPrecondition("set supervisor_address (W2S_SUPERVISOR_ADDRESS) to evaluate teachers")
+        stage = {"model": "predict", "teacher": "ask", "labels": "read"}[source.role]
+        if isinstance(dataset, Dataset):
+            return Predicting(dataset, self._classes(source, dataset), stage, _EXAMPLE_ROWS)
+        if isinstance(dataset, PairDataset):
+            return Predicting(dataset, self._pairs(spec.margin, source, dataset), stage, _PAIR_ROWS)
+        return self._answers(spec, source, dataset, check)
 
-        def tick(done: int, total: int) -> None:
-            check()
-            report(Progress("ask", done, total))
+    def _classes(self, source: Parent, dataset: Dataset) -> Judge:
+        if source.role == "teacher":
+            return classes.teacher(self._teachers, source, dataset)
+        if source.role == "labels":
+            return classes.labels(self._store, source, dataset)
+        return classes.classifier(self._artifact(source), dataset, self._room)
 
-        probabilities, version = label_examples(
-            self._settings.supervisor_address,
-            list(zip(dataset.ids, dataset.texts, dataset.pairs or [""] * len(dataset), strict=True)),
-            teacher=source.teacher,
-            required_digest=source.required_digest,
-            tick=tick,
-        )
-        if probabilities.shape[1] != len(dataset.label_names):
-            raise InvalidArgument("evaluation.spec.teacher", f"knows {probabilities.shape[1]} classes")
-        return _log(probabilities), Parent(
-            role="teacher", uri=version.teacher, digest=version.digest, revision=version.revision
-        )
+    def _pairs(self, margin: MarginReading | None, source: Parent, dataset: PairDataset) -> Judge:
+        reading = margin or MarginReading()
+        if source.role == "teacher":
+            return pairs.judged(pairs.teacher(self._teachers, source, dataset, reading), reading.scale)
+        if source.role == "labels":
+            return pairs.judged(pairs.labels(classes.labels(self._store, source, dataset)))
+        artifact = self._artifact(source)
+        model = self._engine(artifact, _trained_as(artifact))
+        return pairs.judged(pairs.engine(model, dataset, reading, self._room.token_budget), reading.scale)
 
-    def from_labels(self, ref: ArtifactRef, dataset: Dataset) -> Predicted:
-        """Takes labels as predictions; InvalidArgument when an example has none."""
-        labels = read_labels(self._store, ref, "evaluation.spec.labels")
-        return _log(align(labels, dataset, "evaluation.spec.labels")), parent("labels", labels)
+    def _answers(self, spec: EvaluationSpec, source: Parent, dataset: CompletionDataset, check: Check) -> Answering:
+        generation = spec.generation
+        assert generation is not None
+        if source.role == "teacher":
+            answer = answers.teacher(self._teachers, source)
+        else:
+            reading = LanguageModelReading(chat_template=generation.chat_template)
+            answer = answers.engine(self._engine(self._artifact(source), reading))
+        return Answering(dataset, generation, [self._make_scorer(kind) for kind in generation.scorers], answer, check)
+
+    def _artifact(self, source: Parent) -> Artifact:
+        return self._store.read(source.uri, source.digest, "evaluation.spec.model.uri")
+
+    def _engine(self, artifact: Artifact, reading: LanguageModelReading | None) -> Engine:
+        return load_engine(artifact.path, reading, self._room.device, field="evaluation.spec.model")
 
 
-def _same_classes(names: list[str], dataset: Dataset, field: str) -> None:
-    if names != dataset.label_names:
-        raise InvalidArgument(field, f"has classes {names}, the dataset {dataset.label_names}")
-
-
-def _log(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.log(np.clip(probabilities, np.finfo(np.float32).tiny, None))
+def _trained_as(artifact: Artifact) -> LanguageModelReading | None:
+    """How a language model read its prompts while it was trained; None of a reward model, which says it itself."""
+    if artifact.manifest.data_schema != LANGUAGE_MODEL_SCHEMA:
+        return None
+    run = artifact.manifest.config.get("run", {})
+    return LanguageModelReading(chat_template=run.get("model", {}).get("chat_template", False))
