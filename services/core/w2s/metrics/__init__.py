@@ -1,7 +1,7 @@
 """Metrics: pure functions from arrays of predictions to numbers with intervals."""
 
 from w2s.metrics.agreement import Agreement, McNemar, agreement, mcnemar
-from w2s.metrics.bootstrap import bootstrap_means, estimate, estimate_mean
+from w2s.metrics.bootstrap import bootstrap_means, bootstrap_seed_means, estimate, estimate_mean, estimates
 from w2s.metrics.calibration import (
     Calibration,
     CalibrationShift,
@@ -51,6 +51,7 @@ __all__ = [
     "blind_spot_exposure",
     "blind_spot_rate",
     "bootstrap_means",
+    "bootstrap_seed_means",
     "calibration",
     "calibration_shift",
     "classification_metrics",
@@ -61,6 +62,7 @@ __all__ = [
     "disagreement",
     "estimate",
     "estimate_mean",
+    "estimates",
     "exact_match",
     "expected_maximum_toxicity",
     "fit_temperature",

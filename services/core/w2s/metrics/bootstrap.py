@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,7 @@ def resamples(counts: NDArray[np.integer], replicates: int, seed: int) -> Iterat
     for start in range(0, replicates, size):
         rows = min(size, replicates - start)
         if singles:
-            picks = rng.integers(kinds, size=(rows, kinds)) + kinds * np.arange(rows)[:, None]
-            drawn = np.bincount(picks.ravel(), minlength=rows * kinds).reshape(rows, kinds)
+            drawn = np.stack([np.bincount(rng.integers(kinds, size=kinds), minlength=kinds) for _ in range(rows)])
         else:
             drawn = rng.multinomial(examples, counts / examples, size=rows)
         yield drawn.astype(np.float64)
@@ -76,6 +76,28 @@ def bootstrap_means(
     return np.asarray(np.concatenate(sums).T / examples)
 
 
+def bootstrap_seed_means(
+    values: NDArray[np.floating] | NDArray[np.bool_], replicates: int, seed: int
+) -> NDArray[np.float64]:
+    """The means of K models over the same seeds and examples in each bootstrap replicate.
+
+    Paired, as `bootstrap_means`; each replicate draws S seeds of S with replacement too.
+
+    Args:
+        values: Shape [K, S, N] (S seeds, N examples), any real dtype; S, N >= 1.
+        replicates: How many replicates, >= 1.
+        seed: Determines the draws, together with the values.
+
+    Returns:
+        Float64 [K, replicates].
+    """
+    models, seeds, examples = values.shape
+    means = bootstrap_means(values.reshape(models * seeds, examples), replicates, seed)
+    # Another stream than the examples', which begins at the same seed.
+    drawn = np.random.default_rng([seed, 1]).multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates)
+    return np.asarray(np.einsum("ksr,rs->kr", means.reshape(models, seeds, replicates), drawn) / seeds)
+
+
 def estimate_mean(
     values: NDArray[np.floating] | NDArray[np.bool_],
     *,
@@ -102,40 +124,64 @@ def estimate_mean(
         raise ValueError(f"values must be [examples] and finite, weights likewise and positive, got {series.shape}")
     if series.size == 0:
         return Estimate(None, 0, None, None)
-    part, whole = bootstrap_means(np.stack([weight * series, weight]), replicates, seed)
-    summary = summarise_share if np.isin(series, (0, 1)).all() else summarise
+    if weights is None:
+        drawn = bootstrap_means(series[None], replicates, seed)[0]
+    else:
+        part, whole = bootstrap_means(np.stack([weight * series, weight]), replicates, seed)
+        drawn = part / whole
     # Rounding must not push a mean of equal values past them.
     value = np.clip(np.average(series, weights=weight), series.min(), series.max())
-    return summary(float(value), part / whole, series.size, level)
+    if np.isin(series, (0, 1)).all():
+        return summarise_share(
+            float(value), drawn, series.size, level, effective_size(float(weight.sum()), float(weight @ weight))
+        )
+    return summarise(float(value), drawn, series.size, level)
 
 
 def estimate(
     statistic: Statistic,
     counts: NDArray[np.integer],
     *,
-    n: int | None = None,
     replicates: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
     """Any figure that can be had from how often each example occurs.
 
+    Arguments as `estimates`.
+    """
+    (found,) = estimates({"": statistic}, counts, replicates=replicates, level=level, seed=seed).values()
+    return found
+
+
+def estimates(
+    statistics: Mapping[str, Statistic],
+    counts: NDArray[np.integer],
+    *,
+    replicates: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Several figures of the same examples, of the same draws.
+
     Args:
-        statistic: The figure from counts, [R, D] to [R], NaN where undefined.
+        statistics: Each figure from counts, [R, D] to [R], NaN where undefined.
         counts: How often each of D kinds of examples occurs in the data, shape [D];
             all ones where each example is a kind of its own.
-        n: How many examples the figure is of; the sum of counts when None.
         replicates: Bootstrap replicates, >= 1.
-        level: The interval's coverage, in (0, 1).
+        level: The intervals' coverage, in (0, 1).
         seed: Seeds the bootstrap.
     """
     examples = int(counts.sum())
-    size = examples if n is None else n
-    value = float(statistic(counts[None].astype(np.float64))[0]) if examples else np.nan
-    if np.isnan(value):
-        return Estimate(None, size, None, None)
-    drawn = np.concatenate([statistic(weights) for weights in resamples(counts, replicates, seed)])
-    return summarise(value, drawn, size, level)
+    if examples == 0:
+        return dict.fromkeys(statistics, Estimate(None, 0, None, None))
+    data = counts[None].astype(np.float64)
+    values = {name: float(statistic(data)[0]) for name, statistic in statistics.items()}
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
+    for weights in resamples(counts, replicates, seed):
+        for name, statistic in statistics.items():
+            drawn[name].append(statistic(weights))
+    return {name: summarise(value, np.concatenate(drawn[name]), examples, level) for name, value in values.items()}
 
 
 def quotient(part: NDArray[np.float64], whole: NDArray[np.float64], otherwise: float = np.nan) -> NDArray[np.float64]:
@@ -152,11 +198,13 @@ def summarise(value: float, drawn: NDArray[np.float64], n: int, level: float) ->
     undefined are left out.
 
     Args:
-        value: The figure, finite.
+        value: The figure; NaN where it is undefined.
         drawn: The figure in each replicate, shape [R]; NaN where undefined.
         n: How many examples the figure is of.
         level: The interval's coverage, in (0, 1).
     """
+    if np.isnan(value):
+        return Estimate(None, n, None, None)
     defined = drawn[~np.isnan(drawn)]
     if n < 2 or defined.size < 2:
         return Estimate(float(value), n, None, None)
@@ -165,7 +213,9 @@ def summarise(value: float, drawn: NDArray[np.float64], n: int, level: float) ->
     return Estimate(float(value), n, float(defined.std(ddof=1)), interval)
 
 
-def summarise_share(value: float, drawn: NDArray[np.float64], n: int, level: float) -> Estimate:
+def summarise_share(
+    value: float, drawn: NDArray[np.float64], n: int, level: float, effective: int | None = None
+) -> Estimate:
     """As `summarise`, of a share.
 
     A share of 0 or 1 is that in every replicate; its interval is Wilson's, which has a
@@ -176,11 +226,26 @@ def summarise_share(value: float, drawn: NDArray[np.float64], n: int, level: flo
         drawn: The share in each replicate, shape [R]; NaN where undefined.
         n: How many examples it is a share of.
         level: The interval's coverage, in (0, 1).
+        effective: How many alike examples its weighted ones are worth; n when None.
     """
     found = summarise(value, drawn, n, level)
     if value not in {0, 1}:
         return found
-    return Estimate(found.value, n, found.standard_error, wilson(round(value * n), n, level).interval)
+    size = n if effective is None else effective
+    return Estimate(found.value, n, found.standard_error, wilson(round(value * size), size, level).interval)
+
+
+def effective_size(weight: float, square: float) -> int:
+    """How many alike examples weighted ones are worth: (sum_i w_i)^2 / sum_i w_i^2, rounded down.
+
+    Source: Kish 1965, "Survey Sampling".
+
+    Args:
+        weight: sum_i w_i, > 0.
+        square: sum_i w_i^2, > 0.
+    """
+    # What a quotient of equal weights lacks to a whole number is rounding.
+    return floor(weight * weight / square + 1e-9)
 
 
 def _kinds(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.metrics.bootstrap import Statistic, estimate, estimate_mean, quotient
+from w2s.metrics.bootstrap import Statistic, estimate_mean, estimates, quotient
 from w2s.metrics.calibration import CALIBRATION_BINS, calibration_bins
 from w2s.metrics.estimate import Estimate
 
@@ -88,21 +88,36 @@ def classification_metrics(
         ValueError: A probability or a label is outside its range, or the shapes do not fit.
     """
     _check(probabilities, labels)
-    mean = partial(estimate_mean, replicates=replicates, level=level, seed=seed)
-    figure = partial(estimate, replicates=replicates, level=level, seed=seed)
+    figures = partial(estimates, replicates=replicates, level=level, seed=seed)
     classes = probabilities.shape[1]
     # Examples of one true and one predicted class are alike to what counts confusions.
     cells, counts = np.unique(labels * np.int64(classes) + probabilities.argmax(axis=1), return_counts=True)
-    alone = np.ones(len(labels), dtype=np.intp)
-    return {
-        "accuracy": mean(correct(probabilities, labels)),
-        "balanced_accuracy": figure(_balanced_accuracy(cells, classes), counts),
-        "weighted_f1": figure(_weighted_f1(cells, classes), counts),
-        "auroc": figure(_auroc(probabilities, labels), alone),
-        "nll": mean(negative_log_likelihood(probabilities, labels)),
-        "brier": mean(brier_score(probabilities, labels)),
-        "ece": figure(_calibration_error(probabilities, labels), alone),
+    of_confusions = {
+        "balanced_accuracy": _balanced_accuracy(cells, classes),
+        "weighted_f1": _weighted_f1(cells, classes),
     }
+    of_probabilities = {
+        "auroc": auroc(probabilities, labels),
+        "nll": _mean(negative_log_likelihood(probabilities, labels)),
+        "brier": _mean(brier_score(probabilities, labels)),
+        "ece": _calibration_error(probabilities, labels),
+    }
+    right = correct(probabilities, labels)
+    return {
+        "accuracy": estimate_mean(right, replicates=replicates, level=level, seed=seed),
+        **figures(of_confusions, counts),
+        **figures(of_probabilities, np.ones(len(labels), dtype=np.intp)),
+    }
+
+
+def auroc(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Statistic:
+    """AUROC as a statistic of how often each example occurs, for `bootstrap.estimate`.
+
+    As in `classification_metrics`; NaN where a class has no example.
+    """
+    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    each = [_auroc_against_rest(probabilities[:, c], labels == c) for c in classes]
+    return lambda drawn: np.mean([statistic(drawn) for statistic in each], axis=0)
 
 
 def _check(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
@@ -146,12 +161,6 @@ def _confusion(
     return truth, predicted, truth * predicted
 
 
-def _auroc(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Statistic:
-    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    each = [_auroc_against_rest(probabilities[:, c], labels == c) for c in classes]
-    return lambda drawn: np.mean([statistic(drawn) for statistic in each], axis=0)
-
-
 def _auroc_against_rest(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Statistic:
     positives, negatives = np.flatnonzero(positive), np.flatnonzero(~positive)
     negatives = negatives[np.argsort(scores[negatives])]
@@ -174,3 +183,7 @@ def _calibration_error(probabilities: NDArray[np.floating], labels: NDArray[np.i
     # |B_m| (acc(B_m) - conf(B_m)) is the sum of a bin's excesses.
     by_bin = np.eye(CALIBRATION_BINS)[calibration_bins(confidence)] * excess[:, None]
     return lambda drawn: np.asarray(np.abs(drawn @ by_bin).sum(axis=1) / len(excess))
+
+
+def _mean(values: NDArray[np.float64]) -> Statistic:
+    return lambda drawn: np.asarray(drawn @ values / len(values))

@@ -18,7 +18,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.metrics.bootstrap import Statistic, bootstrap_means, estimate_mean, quotient, summarise, summarise_share
+from w2s.metrics.bootstrap import (
+    Statistic,
+    bootstrap_means,
+    effective_size,
+    estimate_mean,
+    quotient,
+    summarise,
+    summarise_share,
+)
 from w2s.metrics.estimate import Estimate
 
 THRESHOLD = 0.75
@@ -222,10 +230,11 @@ def blind_spot_exposure(
 
 @dataclass(frozen=True)
 class _Counted:
-    """Examples by kind: how many, how heavy, and how heavy in each replicate ([R, 16])."""
+    """Examples by kind, [16]: how many, sums of weights and of their squares; of weights in each replicate, [R, 16]."""
 
     counts: NDArray[np.int64]
     masses: NDArray[np.float64]
+    squares: NDArray[np.float64]
     drawn: NDArray[np.float64]
     minimum: int
     level: float
@@ -242,9 +251,10 @@ class _Counted:
     ) -> _Counted:
         counts = np.bincount(kinds, minlength=16)
         if kinds.size == 0:
-            return cls(counts, np.zeros(16), np.zeros((0, 16)), minimum, level)
+            return cls(counts, np.zeros(16), np.zeros(16), np.zeros((0, 16)), minimum, level)
         each = np.eye(16)[:, kinds] * (1 if weights is None else weights)
-        return cls(counts, each.mean(axis=1), bootstrap_means(each, replicates, seed).T, minimum, level)
+        drawn = bootstrap_means(each, replicates, seed).T
+        return cls(counts, each.sum(axis=1), np.square(each).sum(axis=1), drawn, minimum, level)
 
     def area(self, strong: bool, weak: bool) -> Area:
         inside = (strong == _STRONG) & (weak == _WEAK)
@@ -256,7 +266,8 @@ class _Counted:
         if n < self.minimum:
             return Estimate(None, n, None, None)
         unknown = partial(_unknown, whole=whole)
-        return summarise_share(float(unknown(self.masses[None])[0]), unknown(self.drawn), n, self.level)
+        effective = effective_size(self.masses[whole].sum(), self.squares[whole].sum())
+        return summarise_share(float(unknown(self.masses[None])[0]), unknown(self.drawn), n, self.level, effective)
 
     def figure(self, statistic: Statistic, *wholes: NDArray[np.bool_]) -> Estimate:
         n = min(int(self.counts[whole].sum()) for whole in wholes)

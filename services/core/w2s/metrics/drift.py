@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 _PRIOR = 0.5
 
 
-def population_stability_index(expected_counts: NDArray[np.integer], counts: NDArray[np.integer]) -> float | None:
+def population_stability_index(expected_counts: NDArray[np.number], counts: NDArray[np.number]) -> float | None:
     """How far a histogram has moved from the expected one; None when either is empty.
 
     PSI = sum_b (p_b - q_b) ln(p_b / q_b),   p_b = (n_b + 1/2) / (n + B/2), q_b likewise
@@ -63,6 +63,6 @@ def confident_disagreement(
     return np.asarray(disagreement(student_probs, teacher_probs) & (student_probs.max(axis=1) >= threshold))
 
 
-def _shares(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+def _shares(counts: NDArray[np.number]) -> NDArray[np.float64]:
     smoothed = np.asarray(counts, dtype=np.float64) + _PRIOR
     return np.asarray(smoothed / smoothed.sum())

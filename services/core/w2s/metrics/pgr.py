@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.metrics.bootstrap import bootstrap_means
+from w2s.metrics.bootstrap import bootstrap_seed_means
 from w2s.metrics.directions import Direction
 from w2s.metrics.proportion import Interval
 
@@ -113,7 +113,7 @@ def pgr(
     mean_weak, mean_student, mean_ceiling = arms.mean(axis=(1, 2))
     if not better(mean_ceiling, mean_weak):
         return Pgr(None, None, PgrStatus.UNDEFINED_GAP)
-    means = _bootstrap_means(arms, replicates, seed)
+    means = bootstrap_seed_means(arms, replicates, seed)
     gapped = better(means[2], means[0])
     tail = (1 - level) / 2
     if 1 - gapped.mean() > tail:
@@ -133,12 +133,3 @@ def median_pgr(found: Iterable[Pgr]) -> MedianPgr:
     every = list(found)
     values = [one.value for one in every if one.value is not None]
     return MedianPgr(float(np.median(values)) if values else None, len(values), len(every))
-
-
-def _bootstrap_means(arms: NDArray[np.float64], replicates: int, seed: int) -> NDArray[np.float64]:
-    """Mean of each arm in each replicate, shape [3, replicates], from arms [3, S, N]."""
-    roles, seeds, examples = arms.shape
-    means = bootstrap_means(arms.reshape(roles * seeds, examples), replicates, seed)
-    # Another stream than the examples', which begins at the same seed.
-    drawn = np.random.default_rng([seed, 1]).multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates)
-    return np.asarray(np.einsum("ksr,rs->kr", means.reshape(roles, seeds, replicates), drawn) / seeds)

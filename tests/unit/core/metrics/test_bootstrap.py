@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s.metrics import Estimate, Interval, bootstrap_means, estimate, estimate_mean, wilson
+from w2s.metrics import (
+    Estimate,
+    Interval,
+    bootstrap_means,
+    bootstrap_seed_means,
+    estimate,
+    estimate_mean,
+    estimates,
+    wilson,
+)
 from w2s.metrics.bootstrap import resamples
 
 
@@ -106,6 +115,37 @@ def test_a_share_of_none_or_all_still_has_a_width(share):
     assert found.value == share
     assert found.interval == wilson(20 * share, 20).interval
     assert found.interval.high - found.interval.low > 0.1
+
+
+def test_a_weighted_share_of_all_is_as_wide_as_what_it_is_worth():
+    # (8 + 12)^2 / (8 * 1 + 4 * 9) = 9.09: as nine alike ones.
+    found = estimate_mean(np.ones(12, dtype=bool), weights=np.repeat([1.0, 3.0], [8, 4]))
+    assert (found.value, found.n) == (1, 12)
+    assert found.interval == wilson(9, 9).interval
+    assert estimate_mean(np.ones(12, dtype=bool), weights=np.full(12, 0.1)).interval == wilson(12, 12).interval
+
+
+def test_seeds_are_drawn_too():
+    # Two seeds, 0 everywhere and 1 everywhere: a replicate is 0, 1/2 or 1, with 1/4, 1/2 and 1/4.
+    values = np.repeat([[0.0], [1.0]], 30, axis=1)[None]
+    drawn = bootstrap_seed_means(np.concatenate([values, 1 - values]), 4000, seed=0)
+    assert [(drawn[0] == share).mean() for share in (0, 0.5, 1)] == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+    np.testing.assert_array_equal(drawn.sum(axis=0), 1)
+
+
+def test_one_seed_is_no_more_than_its_examples():
+    values = np.random.default_rng(0).random((3, 1, 40))
+    drawn = bootstrap_seed_means(values, 50, seed=5)
+    np.testing.assert_array_equal(drawn, bootstrap_means(values[:, 0], 50, seed=5))
+
+
+def test_figures_of_one_call_are_of_the_same_draws():
+    values = np.random.default_rng(0).random(40)
+    found = estimates(
+        {"sum": lambda drawn: drawn @ values, "less": lambda drawn: 40 - drawn @ values}, np.ones(40, dtype=int)
+    )
+    assert found["less"].interval.low == pytest.approx(40 - found["sum"].interval.high)
+    assert found["less"].standard_error == pytest.approx(found["sum"].standard_error)
 
 
 def test_equal_values_that_are_no_shares_do_not_vary():

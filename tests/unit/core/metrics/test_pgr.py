@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from w2s.metrics import PgrStatus, performance_gap_recovered, pgr
+from w2s.metrics import Direction, Interval, MedianPgr, Pgr, PgrStatus, median_pgr, performance_gap_recovered, pgr
 
 
 def arm(right: int, n: int) -> np.ndarray:
@@ -74,6 +74,46 @@ def test_a_model_compared_with_itself_has_no_pgr_whatever_the_gap():
     assert (found.value, found.interval, found.status) == (None, None, PgrStatus.SAME_MODEL)
 
 
+def test_less_of_a_loss_is_a_gap_the_other_way():
+    rng = np.random.default_rng(0)
+    toxicity = rng.random((2, 300)) / 2
+    # Means lower by .1, .25 and .3 exactly: (.25 - .1) / (.3 - .1).
+    weak, student, ceiling = toxicity - 0.1, toxicity - 0.25, toxicity - 0.3
+    found = pgr(weak, student, ceiling, direction=Direction.LOWER)
+    assert found.status is PgrStatus.OK
+    assert found.value == pytest.approx(0.75)
+    assert (found.interval.low, found.interval.high) == pytest.approx((0.75, 0.75))
+    assert pgr(weak, student, ceiling).status is PgrStatus.UNDEFINED_GAP
+    assert pgr(ceiling, student, weak, direction=Direction.LOWER).status is PgrStatus.UNDEFINED_GAP
+
+
+def test_a_loss_within_noise_is_no_gap():
+    rng = np.random.default_rng(0)
+    weak, ceiling = rng.random((1, 50)), rng.random((1, 50))
+    weak, ceiling = weak - weak.mean() + 0.5, ceiling - ceiling.mean() + 0.49
+    assert pgr(weak, weak, ceiling, direction=Direction.LOWER).status is PgrStatus.GAP_BELOW_NOISE
+
+
+def test_accuracy_and_error_rate_have_one_pgr():
+    arms = arm(100, 200), arm(150, 200), arm(180, 200)
+    wrong = pgr(*(1.0 - one for one in arms), direction=Direction.LOWER)
+    right = pgr(*arms)
+    assert wrong.value == pytest.approx(right.value)
+    assert (wrong.interval.low, wrong.interval.high) == pytest.approx(
+        (right.interval.low, right.interval.high), abs=0.02
+    )
+
+
+def test_median_is_of_those_that_mean_something():
+    around = Interval(0.0, 1.0)
+    ok = [Pgr(value, around, PgrStatus.OK) for value in (0.9, 0.1, 0.2, 0.6)]
+    other = [Pgr(None, None, status) for status in PgrStatus if status is not PgrStatus.OK]
+    assert median_pgr(ok + other) == MedianPgr(pytest.approx(0.4), n_ok=4, n_total=7)
+    assert median_pgr(ok[:3]).value == 0.2
+    assert median_pgr(other) == MedianPgr(None, 0, 3)
+    assert median_pgr([]) == MedianPgr(None, 0, 0)
+
+
 def test_seed_determines_the_interval():
     arms = arm(100, 200), arm(150, 200), arm(180, 200)
     assert pgr(*arms, seed=1) == pgr(*arms, seed=1)
@@ -105,8 +145,9 @@ def test_several_seeds_are_pooled_and_resampled():
         [np.ones((0, 4), bool)] * 3,
         [np.ones((2, 0), bool)] * 3,
         [np.ones((1, 4), bool), np.ones((1, 4), bool), np.ones((1, 5), bool)],
+        [np.full((1, 4), np.nan)] * 3,
     ],
-    ids=["no seeds axis", "no seed", "no example", "unequal"],
+    ids=["no seeds axis", "no seed", "no example", "unequal", "not a number"],
 )
 def test_arrays_of_another_shape_are_refused(arms):
     with pytest.raises(ValueError, match=r"must be|must have the same shape"):

@@ -1,0 +1,1 @@
+"""The evaluator against its peers: ratios in one run."""
