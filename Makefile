@@ -50,6 +50,10 @@ e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs De
 	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest tests/integration/test_replicas.py tests/integration/test_swaps.py \
 	  tests/unit/core/test_migrations.py tests/unit/supervisor/test_migrations.py
 
+.PHONY: e2e-observability
+e2e-observability: setup ## Test the rules, and an alert's life in a real Prometheus (needs Debian's prometheus).
+	$(BIN)/pytest tests/observability
+
 .PHONY: bench
 bench: setup ## Run the benchmarks (ratios against a peer in the same run).
 	$(BIN)/pytest tests/benchmarks -s
@@ -96,10 +100,14 @@ protos: setup ## Generate the Python code of the protos.
 pipelines: setup ## Compile the pipelines to the YAML that KFP runs.
 	$(BIN)/python -m pipelines.compile
 
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards' JSON.
+	PYTHONPATH=charts $(BIN)/python -m dashboards
+
 .PHONY: drift
-drift: protos pipelines ## Fail when generated files differ from the committed ones.
-	@git diff --exit-code -- services/core/w2s pipelines/compiled
-	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled)"
+drift: protos pipelines dashboards ## Fail when generated files differ from the committed ones.
+	@git diff --exit-code -- services/core/w2s pipelines/compiled charts/w2s/files/dashboards
+	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled charts/w2s/files/dashboards)"
 
 .PHONY: lock
 lock: setup ## Write constraints.txt anew from the environment.
