@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime
 from importlib import metadata
-from statistics import median
 from typing import Any
 
 from pipelines.config import CEILING, Plan
@@ -35,13 +34,14 @@ def collect(plan: Plan, arms: list[Json], students: list[Json]) -> Report:
     with connect(endpoints.evaluator) as channel:
         evaluator = evaluator_pb2_grpc.EvaluatorServiceStub(channel)
         results = [
-            _compare(evaluator, plan, method, [seed], by_seed, by_item)
+            _row(plan, method, seed, _compare(evaluator, method, [seed], by_seed, by_item))
             for method in plan.methods
             for seed in plan.seeds
         ]
-        summary = [_compare(evaluator, plan, method, plan.seeds, by_seed, by_item) for method in plan.methods]
-    for row in summary:
-        row.pgr_median = _median(results, row.method)
+        summary = [
+            _row(plan, method, None, _compare(evaluator, method, plan.seeds, by_seed, by_item))
+            for method in plan.methods
+        ]
     with connect(endpoints.trainer) as channel:
         trainer = trainer_pb2_grpc.TrainerServiceStub(channel)
         curves = [_curve(trainer, "weak", seed, arm["run"]["name"]) for seed, arm in by_seed.items()]
@@ -57,16 +57,15 @@ def collect(plan: Plan, arms: list[Json], students: list[Json]) -> Report:
 
 def _compare(
     evaluator: evaluator_pb2_grpc.EvaluatorServiceStub,
-    plan: Plan,
     method: str,
     seeds: list[int],
     arms: dict[int, Json],
     students: dict[tuple[str, int], Json],
-) -> Result:
+) -> evaluator_pb2.Comparison:
     def ref(evaluated: Json) -> pb.PredictionsRef:
         return pb.PredictionsRef(**evaluated["evaluation"]["predictions"])
 
-    found = evaluator.Compare(
+    return evaluator.Compare(
         evaluator_pb2.CompareRequest(
             weak=[ref(arms[seed]) for seed in seeds],
             student=[ref(students[method, seed]) for seed in seeds],
@@ -74,30 +73,29 @@ def _compare(
         ),
         timeout=_TIMEOUT_S,
     )
+
+
+def _row(plan: Plan, method: str, seed: int | None, found: evaluator_pb2.Comparison) -> Result:
+    """A comparison as a row of the report; of the summary where there is no seed."""
     return Result(
         dataset=plan.task,
         weak=plan.weak.name,
         student=plan.student.name,
         method=method,
-        seed=seeds[0] if len(seeds) == 1 else None,
-        weak_accuracy=found.weak_accuracy,
-        student_accuracy=found.student_accuracy,
-        ceiling_accuracy=found.ceiling_accuracy,
+        seed=seed,
+        weak_accuracy=found.weak.value,
+        student_accuracy=found.student.value,
+        ceiling_accuracy=found.ceiling.value,
         agreement=found.agreement.overall.value,
         agreement_supervisor_right=_value(found.agreement.supervisor_right),
         agreement_supervisor_wrong=_value(found.agreement.supervisor_wrong),
         pgr=pgr_figure(found.pgr),
+        pgr_median=found.median_pgr if seed is None and found.HasField("median_pgr") else None,
     )
 
 
 def _value(share: pb.Proportion) -> float | None:
     return share.value if share.HasField("value") else None
-
-
-def _median(results: list[Result], method: str) -> float | None:
-    """The median PGR over seeds, as the paper aggregates; seeds whose PGR means nothing are left out."""
-    values = [row.pgr.value for row in results if row.method == method and row.pgr.value is not None]
-    return median(values) if values else None
 
 
 def _curve(trainer: trainer_pb2_grpc.TrainerServiceStub, method: str, seed: int, run: str) -> Curve:
