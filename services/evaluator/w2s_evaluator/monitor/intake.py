@@ -145,29 +145,33 @@ def _plan(offers: list[_Offer], now: float) -> _Plan:
     plan, room, group = _Plan(batch), watched.room, set[int]()
     rate = watched.student.spec.sampling_rate
     for offer in offers:
-        hashes = [observation.hash for observation in offer.good]
-        known = watched.seen.known(np.array(hashes, dtype=np.uint64))
-        sampled, shed, accepted = set(), 0, 0
-        for observation, hash_, old in zip(offer.good, hashes, known.tolist(), strict=True):
-            if old or hash_ in group:
-                continue
-            group.add(hash_)
-            accepted += 1
+        new = _new(offer, watched, group)
+        for hash_, observation in new:
             batch.count(observation, hash_)
-            if hash_ >= rate * _HASHES:
-                continue
-            if len(batch.sampled) < room:
-                batch.sampled.append(observation)
-                sampled.add(observation.id)
-            else:
-                shed += 1
-        said = Acknowledgement(accepted, len(hashes) - accepted, len(sampled), shed, offer.refused)
-        batch.counts.accepted += accepted
-        batch.counts.duplicates += said.duplicates
+        # Where there is no room for all, their ids decide: it must not matter where in a call one stands.
+        wanted = sorted((found for found in new if found[0] < rate * _HASHES), key=lambda found: found[0])
+        sampled = [observation for _, observation in wanted[: room - len(batch.sampled)]]
+        batch.sampled += sampled
+        duplicates, shed = len(offer.good) - len(new), len(wanted) - len(sampled)
+        said = Acknowledgement(len(new), duplicates, len(sampled), shed, offer.refused)
+        batch.counts.accepted += len(new)
+        batch.counts.duplicates += duplicates
         batch.counts.shed += shed
         batch.counts.refused += len(offer.refused)
-        plan.offers.append((offer, said, sampled))
+        plan.offers.append((offer, said, {observation.id for observation in sampled}))
     return plan
+
+
+def _new(offer: _Offer, watched: Watched, group: set[int]) -> list[tuple[int, Observation]]:
+    """The observations of an offer that were not seen before, with their ids' hashes, which join the group's."""
+    hashes = [observation.hash for observation in offer.good]
+    known = watched.seen.known(np.array(hashes, dtype=np.uint64)).tolist()
+    new = []
+    for hash_, old, observation in zip(hashes, known, offer.good, strict=True):
+        if not old and hash_ not in group:
+            group.add(hash_)
+            new.append((hash_, observation))
+    return new
 
 
 def _tell(offer: _Offer, answer: Acknowledgement | Exception) -> None:

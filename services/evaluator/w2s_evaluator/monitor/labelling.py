@@ -53,17 +53,19 @@ class Labeller:
 
     async def run(self) -> None:
         """Labels until it is cancelled."""
-        pace, delay = Pace(self._watched.student.spec.labels_per_second), _FIRST_DELAY_S
+        pace, rows, delay = Pace(self._watched.student.spec.labels_per_second), _ROWS, _FIRST_DELAY_S
         while True:
             await self._watched.work.wait()
-            taken = await pace.take(_ROWS)
+            taken = await pace.take(rows)
             used = 0
             try:
                 used = await self._label(taken)
                 self._told.discard("lost")
-                delay = _FIRST_DELAY_S
+                rows, delay = min(2 * rows, _ROWS), _FIRST_DELAY_S
             except Refusal as refusal:
                 self._tell("lost", f"labels have to wait: {refusal.message}")
+                # A busy supervisor may have room for less.
+                rows = max(1, rows // 2)
             except Exception:
                 # Whatever it is, what waits has to be tried again: nobody else would.
                 log.exception("labelling failed", extra={"student": self._watched.student.id})
