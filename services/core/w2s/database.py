@@ -75,6 +75,11 @@ def now(session: Session) -> datetime:
     return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
 
 
+def utc(time: datetime) -> datetime:
+    """A stored time: SQLite gives it back without its zone, PostgreSQL in its own."""
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         # A server may have gone and come back since a connection was last used.

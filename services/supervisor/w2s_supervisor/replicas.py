@@ -15,7 +15,7 @@ from enum import StrEnum
 from sqlalchemy import JSON, DateTime, String, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from w2s.database import Base, Database
+from w2s.database import Base, Database, utc
 from w2s.errors import W2SError
 from w2s_supervisor.pool import TeacherPool
 from w2s_supervisor.swap import Swaps
@@ -231,5 +231,5 @@ class Follower:
 
 
 def _replica(row: _ReplicaRow) -> Replica:
-    time_ = row.update_time if row.update_time.tzinfo else row.update_time.replace(tzinfo=UTC)
-    return Replica(row.name, ReplicaStatus(row.active, row.target, row.failure, tuple(row.loaded)), time_)
+    status = ReplicaStatus(row.active, row.target, row.failure, tuple(row.loaded))
+    return Replica(row.name, status, utc(row.update_time))

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Boolean, DateTime, Integer, String, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from w2s.database import Base, Database
+from w2s.database import Base, Database, utc
 from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from w2s.paging import decode_token, encode_token, page_size
 from w2s_supervisor.backends.protocol import Ability, Identity
@@ -247,7 +247,6 @@ def _desired(session: Session, lock: bool = False) -> Desired:
 
 
 def _teacher(row: _TeacherRow) -> Teacher:
-    time = row.create_time if row.create_time.tzinfo else row.create_time.replace(tzinfo=UTC)
     abilities = frozenset(Ability(name) for name in row.abilities)
     identity = Identity(row.revision, row.digest, tuple(row.label_names), abilities, row.source_digest)
-    return Teacher(row.id, TeacherSpec.model_validate(row.spec), identity, time)
+    return Teacher(row.id, TeacherSpec.model_validate(row.spec), identity, utc(row.create_time))

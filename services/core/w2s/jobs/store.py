@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from w2s.database import Base, Database, now
+from w2s.database import Base, Database, now, utc
 from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.jobs.owner import is_dead
@@ -410,7 +410,7 @@ class JobStore:
     def _refuse_condemned(self, session: Session, row: _JobRow) -> None:
         if not State(row.state).ended or row.lease_until is None:
             return
-        if _utc(row.lease_until) > now(session) and not is_dead(row.owner):
+        if utc(row.lease_until) > now(session) and not is_dead(row.owner):
             raise Unavailable(f"{self.kind}/{row.id} is being deleted; try again once it is gone")
 
     def _claimable(self, session: Session, time: datetime) -> Select[_JobRow]:
@@ -476,9 +476,9 @@ def _job(row: _JobRow) -> Job:
         extra=row.extra,
         state=State(row.state),
         attempt=row.attempt,
-        create_time=_utc(row.create_time),
-        start_time=_utc(row.start_time) if row.start_time else None,
-        end_time=_utc(row.end_time) if row.end_time else None,
+        create_time=utc(row.create_time),
+        start_time=utc(row.start_time) if row.start_time else None,
+        end_time=utc(row.end_time) if row.end_time else None,
         progress=Progress(**row.progress) if row.progress else None,
         result=row.result,
         error_code=row.error_code or 0,
@@ -491,14 +491,9 @@ def _job(row: _JobRow) -> Job:
 def _event(row: _EventRow) -> Event:
     return Event(
         sequence=row.sequence,
-        time=_utc(row.time),
+        time=utc(row.time),
         state=State(row.state),
         progress=Progress(**row.progress) if row.progress else None,
         error_code=row.error_code,
         error_message=row.error_message,
     )
-
-
-def _utc(time: datetime) -> datetime:
-    # SQLite gives times back without their zone, PostgreSQL in its own.
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
