@@ -67,7 +67,10 @@ def check_rows(store: ArtifactStore, ref: ArtifactRef, samples: int = 1) -> None
     """
     artifact = store.read(ref.uri, ref.digest, f"{FIELD}.uri")
     kind = KINDS[artifact.manifest.data_schema]
-    table = pq.read_table(artifact.path / kind.file)
+    try:
+        table = pq.read_table(artifact.path / kind.file)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise _refused(f"holds no {kind.file} that can be read: {error}") from error
     if not 0 < len(table) * samples <= MAX_ROWS:
         raise _refused(
             f"has {len(table):,} rows of {samples} answers each; from 1 to {MAX_ROWS:,} answers are evaluated"
