@@ -25,7 +25,7 @@ from w2s.client import connect, follow
 from w2s.client.jobs import JobFailed
 from w2s.common.v1 import common_pb2 as common
 from w2s.errors import Cancelled
-from w2s.evaluator.v1 import evaluator_pb2, evaluator_pb2_grpc
+from w2s.evaluator.v1 import evaluator_pb2, evaluator_pb2_grpc, monitor_pb2, monitor_pb2_grpc
 from w2s.packages import package_path
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 from w2s.tasks import SplitSizes, get_task, write_splits
@@ -129,6 +129,7 @@ CLIENTS = {
     "trainer": (trainer_pb2_grpc.TrainerServiceStub, trainer_pb2),
     "supervisor": (supervisor_pb2_grpc.SupervisorServiceStub, supervisor_pb2),
     "evaluator": (evaluator_pb2_grpc.EvaluatorServiceStub, evaluator_pb2),
+    "monitor": (monitor_pb2_grpc.MonitorServiceStub, monitor_pb2),
 }
 
 
@@ -173,6 +174,12 @@ def supervisor(services):
 @pytest.fixture(scope="session")
 def evaluator(services):
     with client("evaluator", services.endpoints.evaluator) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def monitor(services):
+    with client("monitor", services.endpoints.evaluator) as found:
         yield found
 
 
@@ -293,7 +300,7 @@ class Server:
         command = [sys.executable, "-m", f"w2s_{self.name}", "--port=0", "--metrics-port=0", "--exit-with-parent"]
         command += [f"--artifact-root={self.artifact_root}", f"--database-url=sqlite:///{self.folder}/state.db"]
         command += [f"--cache-folder={self.folder}/cache", f"--announce={announcement}"]
-        command += ["--http-port=0"] if self.name == "supervisor" else []
+        command += {"supervisor": ["--http-port=0"], "evaluator": ["--events-port=0"]}.get(self.name, [])
         command += flags
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, start_new_session=True)

@@ -24,6 +24,7 @@ _POLL_S = 0.05
 
 # Started in this order: the evaluator is told where the supervisor is.
 SERVICES = ("trainer", "supervisor", "evaluator")
+_PORTS: dict[str, list[str]] = {"trainer": [], "supervisor": ["--http-port=0"], "evaluator": ["--events-port=0"]}
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Running:
     process: subprocess.Popen[bytes]
     grpc: str = ""
     metrics: str = ""
+    events: str = ""
 
 
 class LocalServices:
@@ -116,9 +118,7 @@ class LocalServices:
         if name == "evaluator":
             variables["W2S_SUPERVISOR_ADDRESS"] = self._await("supervisor").grpc
         command = [sys.executable, "-m", f"w2s_{name}", "--port=0", "--metrics-port=0", "--reflection"]
-        if name == "supervisor":
-            command.append("--http-port=0")
-        command += ["--exit-with-parent", f"--announce={self._announcement(name)}"]
+        command += [*_PORTS[name], "--exit-with-parent", f"--announce={self._announcement(name)}"]
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
                 command,
@@ -136,6 +136,7 @@ class LocalServices:
         if not running.grpc:
             addresses = json.loads(self._wait_for(running, name, self._announcement(name)))
             running.grpc, running.metrics = addresses["grpc"], addresses["metrics"]
+            running.events = addresses.get("events", "")
             with connect(running.grpc) as channel:
                 request = health_pb2.HealthCheckRequest()
                 status = (

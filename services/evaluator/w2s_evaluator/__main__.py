@@ -17,6 +17,9 @@ from w2s_evaluator.comparisons.service import Comparisons
 from w2s_evaluator.dropped import dropped_series
 from w2s_evaluator.evaluations.metrics import EvaluationMetrics
 from w2s_evaluator.evaluations.service import Evaluations
+from w2s_evaluator.events.http import EventsHttp
+from w2s_evaluator.events.join import Joiner
+from w2s_evaluator.events.metrics import EventMetrics
 from w2s_evaluator.migrations import EVALUATOR
 from w2s_evaluator.monitor.metrics import MonitorMetrics
 from w2s_evaluator.monitor.service import Monitor
@@ -41,6 +44,10 @@ class EvaluatorApp:
         published = Published(self._database, settings.max_published, dropped, registry)
         self._comparisons = Comparisons(store, published, ComparisonMetrics(registry))
         self._monitor = Monitor(self._database, store, settings, MonitorMetrics(registry, dropped))
+        events = EventMetrics(registry)
+        self._joiner = Joiner(self._database, self._monitor.students, self._monitor.intake, events)
+        max_bytes = settings.max_message_mib << 20
+        self._events = EventsHttp(self._joiner, events, settings.host, settings.events_port, max_bytes)
 
     def register(self, server: grpc.aio.Server) -> None:
         servicer = EvaluatorServicer(self._evaluations, self._comparisons)
@@ -52,11 +59,14 @@ class EvaluatorApp:
         await self._evaluations.start()
         await self._monitor.start()
         await health.set(_MONITOR, True)
-        return {}
+        await self._joiner.start()
+        await self._events.start()
+        return {"events": self._events}
 
     async def stop(self) -> None:
         await self._evaluations.stop()
         await self._comparisons.stop()
+        await self._joiner.stop()
         await self._monitor.stop()
         self._database.close()
 
