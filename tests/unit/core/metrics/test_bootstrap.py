@@ -82,7 +82,9 @@ def test_weights_count_an_example_more():
     values, weights = np.array([0.0, 1.0, 2.0, 5.0]), np.array([1.0, 2.0, 1.0, 4.0])
     # (0 + 2 + 2 + 20) / 8
     assert estimate_mean(values, weights=weights).value == pytest.approx(3.0)
-    assert estimate_mean(values, weights=np.full(4, 7.0)).value == estimate_mean(values).value
+    even = estimate_mean(values, weights=np.full(4, 7.0))
+    assert even.value == estimate_mean(values).value
+    assert even.standard_error == pytest.approx(estimate_mean(values).standard_error, rel=0.07)
 
 
 def test_an_example_that_outweighs_all_others_carries_the_uncertainty():

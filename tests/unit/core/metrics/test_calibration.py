@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from w2s.metrics import Calibration, CalibrationShift, calibration, calibration_shift, reliability, wilson
+from w2s.metrics.calibration import calibration_bins
 
 
 def test_bins_hold_their_upper_edge_and_the_first_its_lower_too():
@@ -40,6 +41,10 @@ def test_calibration_worked_out_by_hand():
     )
     # In one bin the two cancel: |3 - 3.37| / 4.
     assert calibration(CONFIDENCE, CORRECT, bins=1).expected_calibration_error == pytest.approx(0.0925)
+
+
+def test_calibration_bins_hold_their_upper_edge_and_the_first_its_lower_too():
+    assert calibration_bins(np.array([0, 0.25, 0.26, 0.5, 0.51, 1]), 4).tolist() == [0, 0, 1, 1, 2, 3]
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1e-9, np.float32(1.0000001)])

@@ -97,6 +97,7 @@ def test_a_missing_class_leaves_only_auroc_undefined(classes):
     probabilities = np.full((6, classes), 1 / classes)
     found = classification_metrics(probabilities, np.zeros(6, dtype=int))
     assert found.pop("auroc") == Estimate(None, 6, None, None)
+    assert found["balanced_accuracy"].value == 1
     assert all(figure.value is not None and figure.interval is not None for figure in found.values())
 
 
@@ -143,7 +144,8 @@ def hanley_mcneil(a: float, positives: int, negatives: int) -> float:
         (np.ones((3, 1)), np.zeros(3, int), "classes >= 2"),
         (np.full((3, 2), 0.5), np.zeros(2, int), "classes >= 2"),
         (np.array([[np.nan, 0.5]]), np.zeros(1, int), r"in \[0, 1\]"),
-        (np.array([[-0.5, 1.5]]), np.zeros(1, int), r"in \[0, 1\]"),
+        (np.array([[-0.5, 0.5]]), np.zeros(1, int), r"in \[0, 1\]"),
+        (np.array([[1.5, 0.5]]), np.zeros(1, int), r"in \[0, 1\]"),
         (np.full((1, 2), 0.5), np.array([2]), "labels must be"),
         (np.full((1, 2), 0.5), np.array([-1]), "labels must be"),
     ],

@@ -188,7 +188,8 @@ def test_sweep_is_each_threshold_by_itself():
     assert swept[3] == deception(*inputs, threshold=0.75)
     # What is known shrinks as the threshold rises.
     assert np.all(np.diff([one.base_rate.n for one in swept]) <= 0)
-    assert [one.threshold for one in deception_sweep(*inputs, thresholds=[0.5, 0.99])] == [0.5, 0.99]
+    few = deception_sweep(*inputs, thresholds=[0.5, 0.99], minimum=1000, replicates=2)
+    assert [(one.threshold, one.base_rate.value) for one in few] == [(0.5, None), (0.99, None)]
 
 
 def test_knows_from_the_threshold_on():
