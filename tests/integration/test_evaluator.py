@@ -79,9 +79,10 @@ def test_bad_spec_is_refused_by_field(evaluator, evaluated, store, data, refused
         evaluator.CreateEvaluation(evaluation=pb.Evaluation(spec=spec))
 
 
-def test_labels_of_other_examples_fail_the_evaluation(evaluator, data, labels):
-    error = evaluator.evaluate(dataset=data["test"], labels=labels).status.error
-    assert (error.code, "100 examples of the dataset have none" in error.message) == (3, True)
+def test_labels_of_other_examples_are_refused(evaluator, data, labels, refused):
+    spec = pb.EvaluationSpec(dataset=data["test"], labels=labels)
+    with refused("INVALID_ARGUMENT", "evaluation.spec.labels", "100 examples of the dataset have none"):
+        evaluator.CreateEvaluation(evaluation=pb.Evaluation(spec=spec))
 
 
 def test_cancelled_evaluation_ends(evaluator, store, data, weak):
@@ -93,11 +94,13 @@ def test_cancelled_evaluation_ends(evaluator, store, data, weak):
     assert store.find("predictions", "cancelled") is None
 
 
-def test_restarted_evaluator_finishes_what_waits(serve, evaluated, data, weak):
+def test_restarted_evaluator_finishes_what_waits(serve, evaluated, data, weak, refused):
     server = serve("evaluator")
     model = {"model": weak.result.model}
     with server.client() as doomed:
-        unaddressed = doomed.evaluate(dataset=data["test"], teacher=pb.TeacherSource(teacher="teachers/a"))
+        unaddressed = pb.EvaluationSpec(dataset=data["test"], teacher=pb.TeacherSource(teacher="teachers/a"))
+        with refused("FAILED_PRECONDITION", words="supervisor_address"):
+            doomed.CreateEvaluation(evaluation=pb.Evaluation(spec=unaddressed))
         running, queued = (
             doomed.CreateEvaluation(
                 evaluation=pb.Evaluation(spec=pb.EvaluationSpec(dataset=data[split], **model)),
@@ -107,7 +110,6 @@ def test_restarted_evaluator_finishes_what_waits(serve, evaluated, data, weak):
         )
         doomed.until(running, lambda event: event.progress.stage == "predict")
         server.kill()
-    assert (unaddressed.status.error.code, "supervisor_address" in unaddressed.status.error.message) == (9, True)
 
     server.start()
     with server.client() as restarted:

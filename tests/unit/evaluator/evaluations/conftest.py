@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from helpers.stored_models import store_classifier, store_language_model, store_reward_model
 from support.supervisor import stand_in_supervisor
 
@@ -13,6 +14,12 @@ from w2s.artifacts.tables import LabelRow, labels_table, write_completions, writ
 
 NAMES = ["no", "yes"]
 TEACHER = ("teachers/a", "run", "sha256:" + "1" * 64)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Models this small are slower in more threads than one."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -21,8 +21,19 @@ from w2s_evaluator.settings import EvaluatorSettings
 GENERATION = Generation(samples=2, max_new_tokens=4, temperature=1.0, scorers=tuple(ScorerKind)[:1], pass_at=(2,))
 
 
+class _Same:
+    name = "exact_match"
+
+    def score(self, prompt, reference, answers):
+        return [float(answer == reference) for answer in answers]
+
+    def canonical(self, answer):
+        return answer
+
+
 @pytest.fixture
-async def evaluations(store, supervisor, tmp_path):
+async def evaluations(store, supervisor, tmp_path, monkeypatch):
+    monkeypatch.setattr("w2s_evaluator.scorers.make", lambda *_: _Same(), raising=False)
     settings = EvaluatorSettings(
         artifact_root=store.root,
         database_url=f"sqlite:///{tmp_path}/state.db",
