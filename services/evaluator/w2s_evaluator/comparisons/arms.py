@@ -17,13 +17,19 @@ from w2s.jobs.threads import Check
 Arm = Predictions | Answers
 
 
-def read_arms(store: ArtifactStore, refs: Mapping[str, ArtifactRef], check: Check) -> dict[str, Arm]:
+def read_arms(
+    store: ArtifactStore,
+    refs: Mapping[str, ArtifactRef],
+    check: Check,
+    schemas: Sequence[str] = (PREDICTIONS_SCHEMA, ANSWERS_SCHEMA),
+) -> dict[str, Arm]:
     """Reads predictions or answers that were made on the same examples.
 
     Args:
         store: Where they are.
         refs: Where each is, by the field of the request that says so.
         check: Raises where the work should stop.
+        schemas: What they may hold.
 
     Raises:
         InvalidArgument: One holds something else, no example or one twice, comes from several
@@ -33,16 +39,15 @@ def read_arms(store: ArtifactStore, refs: Mapping[str, ArtifactRef], check: Chec
     arms: dict[str, Arm] = {}
     for field, ref in refs.items():
         check()
-        arms[field] = _read(store, ref, field)
+        arms[field] = _read(store, ref, field, schemas)
         _check_alike(arms[field], field, *next(iter(arms.items())))
     return arms
 
 
 def read_classes(store: ArtifactStore, refs: Mapping[str, ArtifactRef], check: Check) -> dict[str, Predictions]:
     """As `read_arms`, of predictions alone."""
-    for field, ref in refs.items():
-        expect_schema(store, ref, PREDICTIONS_SCHEMA, field)
-    return {field: arm for field, arm in read_arms(store, refs, check).items() if isinstance(arm, Predictions)}
+    arms = read_arms(store, refs, check, [PREDICTIONS_SCHEMA])
+    return {field: arm for field, arm in arms.items() if isinstance(arm, Predictions)}
 
 
 def makers(arm: Arm) -> set[str]:
@@ -50,8 +55,8 @@ def makers(arm: Arm) -> set[str]:
     return _parents(arm, ("model", "teacher")) or {arm.ref.digest}
 
 
-def _read(store: ArtifactStore, ref: ArtifactRef, field: str) -> Arm:
-    manifest = expect_schema(store, ref, (PREDICTIONS_SCHEMA, ANSWERS_SCHEMA), field)
+def _read(store: ArtifactStore, ref: ArtifactRef, field: str, schemas: Sequence[str]) -> Arm:
+    manifest = expect_schema(store, ref, schemas, field)
     read = read_answers if manifest.data_schema == ANSWERS_SCHEMA else read_predictions
     arm = read(store, ref, field)
     if not arm.ids:

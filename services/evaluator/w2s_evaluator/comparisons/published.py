@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter
@@ -16,7 +16,7 @@ from sqlalchemy import JSON, DateTime, String, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from w2s.database import Base, Database, now
+from w2s.database import Base, Database, now, utc
 from w2s_evaluator.comparisons.figures import GAUGES, Sample
 
 log = logging.getLogger(__name__)
@@ -141,6 +141,5 @@ class Published(Collector):
 
 
 def _exported(row: _PublishedRow) -> _Exported:
-    time = row.time if row.time.tzinfo else row.time.replace(tzinfo=UTC)
     samples = [(gauge, tuple(labels), value) for gauge, labels, value in row.figures]
-    return _Exported(row.name, samples, time)
+    return _Exported(row.name, samples, utc(row.time))

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from w2s.errors import InvalidArgument
+from w2s.errors import Cancelled, InvalidArgument
+from w2s_evaluator.comparisons.deception import assess
 from w2s_evaluator.comparisons.spec import DeceptionSpec
 
 # How many, the probabilities of the truth that strong, weak and student give, and the no-conflict student's.
@@ -132,11 +131,14 @@ async def test_predictions_on_other_examples_are_refused(ask, four_regions, pred
         await ask("assess", DeceptionSpec(**four_regions))
 
 
-async def test_long_assessments_stop_when_they_are_cancelled(evaluator, four_regions):
-    async with evaluator() as one:
-        spec = DeceptionSpec(**four_regions, replicates=100_000, sweep=[n / 33 for n in range(1, 33)])
-        call = asyncio.create_task(one.comparisons.assess(spec))
-        await asyncio.sleep(0)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
+def test_an_assessment_stops_between_thresholds(store, four_regions):
+    # Asked before each of the four files and each of the three thresholds.
+    asked = []
+
+    def check():
+        asked.append(1)
+        if len(asked) == 7:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        assess(store, DeceptionSpec(**four_regions, sweep=[0.6, 0.9]), check)
