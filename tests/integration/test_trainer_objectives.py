@@ -368,7 +368,11 @@ def test_what_was_trained_is_served(spec, figures, server, tmp_path):
                     supervisor_pb2.Completion(id=str(n), prompt="red blue", completion=text)
                     for n, text in enumerate([" yes", " no"])
                 ]
-                scores = oracle.Score(completions=completions, teacher=teacher.name).scores
-                assert len(scores) == 2
+                yes, no = oracle.Score(completions=completions, teacher=teacher.name).scores
+                # Every pair that was trained on prefers it.
+                if name == "reward":
+                    assert yes.reward > no.reward
+                else:
+                    assert yes.log_likelihood > no.log_likelihood
     finally:
         supervisor.kill()

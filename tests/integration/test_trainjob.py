@@ -16,13 +16,19 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from helpers.run_inputs import Inputs
 from support import kubernetes_api, stand_in_run
 
 from w2s.artifacts import ArtifactStore
+from w2s.common.v1 import common_pb2 as common
 from w2s.jobs import Job, State
+from w2s.models.checkpoint import load
+from w2s.trainer.v1 import trainer_pb2 as pb
 from w2s_trainer.launch import RunFailed
 from w2s_trainer.launch.trainjob import TrainJobLauncher
 from w2s_trainer.settings import TrainerSettings
+
+from .conftest import Server
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = yaml.safe_load((ROOT / "charts/w2s/files/training-runtime.yaml").read_text())
@@ -122,9 +128,8 @@ def api():
 @pytest.fixture
 def pods(api, tmp_path):
     """The pods of the run `run`."""
-    pods = Pods(api, "run-run", tmp_path / "pod")
-    yield pods
-    pods.close()
+    with contextlib.closing(Pods(api, "run-run", tmp_path / "pod")) as pods:
+        yield pods
 
 
 @pytest.fixture
@@ -227,3 +232,48 @@ async def test_a_cancelled_run_leaves_no_pod(execute, pods, api, reports):
         await run
     assert api.trainjob("run-run") is None
     assert psutil.wait_procs(processes, 10)[1] == []
+
+
+@pytest.fixture
+def trainer(api, tmp_path, store, bases):
+    """A trainer of its own, which runs TrainJobs."""
+    server = Server("trainer", tmp_path, store.root)
+    flags = ("--launcher=kubernetes", f"--kubernetes-url={api.url}", "--device=cpu", "--threads=1", "--no-allow-hub")
+    try:
+        with server.start(*flags, f"--model-roots={bases}").client() as found:
+            yield found
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def asked(bases, tmp_path, store):
+    """A run of a few steps."""
+    dataset = Inputs(Path(store.root.removeprefix("file://")), tmp_path).examples("own")
+    return pb.RunSpec(
+        model=pb.ModelSpec(base=common.ModelRef(uri=f"file://{bases}/encoder"), max_length=32),
+        dataset=common.DatasetRef(uri=dataset.uri),
+        training=pb.TrainingConfig(epochs=3, batch_size=4),
+    )
+
+
+def test_a_run_over_grpc_is_trained_by_the_worker_in_its_pod(trainer, api, pods, store, asked, eventually):
+    run = trainer.train(asked, "run")
+    assert run.status.state == common.JOB_STATE_SUCCEEDED, run.status.error.message
+    stages = [event.progress.stage for event in trainer.WatchRun(name=run.name)]
+    assert {"load", "train", "save"} <= set(stages)
+    assert (run.result.steps, pods.starts) == (3, 1)
+
+    model = store.read(run.result.model.uri, run.result.model.digest)
+    assert load(model.path).label_names == ["no", "yes"]
+    eventually(lambda: api.trainjob("run-run") is None and not store.workspace("models", "run").names())
+
+
+def test_a_failed_runs_trainjob_stays_until_the_run_is_deleted(trainer, api, asked, eventually):
+    run = trainer.CreateRun(run=pb.Run(spec=asked), request_id="run")
+    eventually(lambda: api.trainjob("run-run"))
+    api.condition("run-run", "Failed", "BackoffLimitExceeded", "no image")
+    assert "no image" in trainer.ended(run).status.error.message
+    assert api.trainjob("run-run")
+    trainer.DeleteRun(name=run.name)
+    assert api.trainjob("run-run") is None
