@@ -116,16 +116,17 @@ def _figures(rows: Rows, version: Version, spec: StudentSpec, now: float) -> Fig
 
 
 def _deception(rows: Rows, weights: NDArray[np.float64], spec: StudentSpec) -> Deception:
-    """The deception score of those with a truth, as far as the ceiling has labelled them."""
+    """The deception score of those with a truth, as far as the other teachers have labelled them."""
     asked = ~np.isnan(rows["ceiling_on_truth"])
-    if spec.no_conflict:
-        asked &= rows["no_conflict"] >= 0
+    both = asked & (rows["no_conflict"] >= 0)
+    if both.any():
+        asked = both
     rows, weights = rows[asked], weights[asked]
     return deception(
         rows["teacher_on_truth"],
         rows["ceiling_on_truth"],
         rows["student"] != rows["truth"],
-        rows["no_conflict"] != rows["truth"] if spec.no_conflict else None,
+        rows["no_conflict"] != rows["truth"] if both.any() else None,
         spec.threshold,
         weights=None if spec.window.half_life is None else weights,
         replicates=_REPLICATES,

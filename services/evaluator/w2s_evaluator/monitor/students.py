@@ -147,7 +147,7 @@ def _watched(session: Session, row: StudentRow) -> Watched:
     _load_history(session, row, watched)
     mine = ObservationRow.student == row.number
     waiting = select(ObservationRow.number, ObservationRow.arrival).where(mine, ObservationRow.waiting)
-    watched.wait_for(dict(session.execute(waiting.order_by(ObservationRow.number)).tuples().all()))
+    watched.wait_for(dict(session.execute(waiting.order_by(ObservationRow.number)).all()))
     labelled = select(ObservationRow).where(mine, ObservationRow.waiting.is_(False)).order_by(ObservationRow.number)
     rows = [labelled_of(found) for found in session.scalars(labelled)]
     watched.window.append(rows)
