@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# How tests share two cores: a file at a time each, the longest (end-to-end) first.
-PARALLEL ?= -n 2 --dist loadfile
+# How tests share two cores: the longest, end to end, come first.
+PARALLEL ?= -n 2 --dist loadgroup
 # The demo's task: boolq_relevance, or the harder privacy_policy_qa.
 TASK   ?= boolq_relevance
 
