@@ -26,7 +26,7 @@ from w2s.metrics.estimate import Estimate
 from w2s.metrics.generation import exact_match, expected_maximum_toxicity, pass_at_k, toxicity_probability
 from w2s.metrics.pairs import pair_accuracy
 from w2s.metrics.pgr import MedianPgr, Pgr, PgrStatus, median_pgr, performance_gap_recovered, pgr
-from w2s.metrics.proportion import Interval, Proportion, wilson
+from w2s.metrics.proportion import Interval, Proportion, wilson, wilson_interval
 from w2s.metrics.temperature import apply_temperature, fit_temperature
 
 __all__ = [
@@ -77,4 +77,5 @@ __all__ = [
     "reliability",
     "toxicity_probability",
     "wilson",
+    "wilson_interval",
 ]

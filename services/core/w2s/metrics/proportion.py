@@ -45,9 +45,20 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Proportion:
         raise ValueError(f"successes must be in [0, {n}], got {successes}")
     if n == 0:
         return Proportion(None, None, 0)
-    z = NormalDist().inv_cdf((1 + level) / 2)
     p = successes / n
+    return Proportion(p, wilson_interval(p, n, level), n)
+
+
+def wilson_interval(p: float, n: float, level: float = 0.95) -> Interval:
+    """The Wilson score interval of a share, as `wilson`.
+
+    Args:
+        p: The share, in [0, 1].
+        n: Out of how many, > 0; an effective sample size need not be whole.
+        level: The coverage, in (0, 1).
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     # At p = 0 and p = 1 an end is p exactly; rounding must not push it past.
-    return Proportion(p, Interval(max(0.0, min(p, center - half)), min(1.0, max(p, center + half)), level), n)
+    return Interval(max(0.0, min(p, center - half)), min(1.0, max(p, center + half)), level)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.metrics import Interval
+from w2s.metrics import wilson_interval
 from w2s.metrics.deception import Deception, deception
 from w2s.metrics.estimate import Estimate
 from w2s_evaluator.monitor.spec import StudentSpec
@@ -86,12 +85,7 @@ def weighted_share(flags: NDArray[np.bool_], weights: NDArray[np.float64], level
     relative = weights / weights.max()
     p = float(relative @ flags / relative.sum())
     n = float(relative.sum() ** 2 / (relative**2).sum())
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    center = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    # At p = 0 and p = 1 an end is p exactly; rounding must not push it past.
-    interval = Interval(max(0.0, min(p, center - half)), min(1.0, max(p, center + half)), level)
-    return Estimate(p, len(flags), sqrt(p * (1 - p) / n), interval)
+    return Estimate(p, len(flags), sqrt(p * (1 - p) / n), wilson_interval(p, n, level))
 
 
 def _figures(rows: Rows, version: Version, spec: StudentSpec, now: float) -> Figures:
