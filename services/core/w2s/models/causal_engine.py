@@ -138,23 +138,31 @@ class CausalEngine(Engine):
             ]
         ).astype(np.float32)
 
-    def decoder(self, sampling: Sampling) -> Decoder:
-        """Begins continuations of a prompt.
+    @property
+    def batches(self) -> bool:
+        """Whether a decoder takes several prompts."""
+        return self._model.pads_before
+
+    def decoder(self, *samplings: Sampling) -> Decoder:
+        """Begins continuations of prompts.
 
         Raises:
-            InvalidArgument: The prompt leaves no room in the model's context, or cannot be read.
+            InvalidArgument: A prompt leaves no room in the model's context, or cannot be read.
         """
         if not self.generates:
-            return super().decoder(sampling)
-        (prompt,) = each(self._decoder_prompts.encode, [sampling.prompt], "prompt")
-        if isinstance(prompt, W2SError):
-            raise prompt
-        room = self._limit - len(prompt)
-        if room < 1:
-            raise InvalidArgument(
-                "prompt", f"has {len(prompt)} tokens; this model reads {self._limit} at most, with what follows"
-            )
-        return SamplingDecoder(self._model, self._decoder_prompts.tokenizer, prompt, sampling, self._ends, room)
+            return super().decoder(*samplings)
+        prompts = []
+        for prompt in each(self._decoder_prompts.encode, [sampling.prompt for sampling in samplings], "prompt"):
+            if isinstance(prompt, W2SError):
+                raise prompt
+            if len(prompt) >= self._limit:
+                raise InvalidArgument(
+                    "prompt", f"has {len(prompt)} tokens; this model reads {self._limit} at most, with what follows"
+                )
+            prompts.append(prompt)
+        return SamplingDecoder(
+            self._model, self._decoder_prompts.tokenizer, prompts, samplings, self._ends, self._limit
+        )
 
     def _answers(self, rows: Sequence[Row]) -> list[list[ScoredItem]]:
         assert self._template is not None

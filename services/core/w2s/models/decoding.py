@@ -1,4 +1,4 @@
-"""Continues a prompt token by token, several samples at once."""
+"""Continues prompts token by token, several samples at once."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ class SamplingDecoder:
     else that draws.
 
     Args:
-        model: The model.
+        model: The model; one that `pads_before`, for prompts of several lengths.
         tokenizer: Its tokenizer.
-        prompt: The prompt's tokens, at least one.
-        sampling: How to continue; its prompt is not looked at.
+        prompts: The tokens of each prompt, at least one prompt of at least one.
+        samplings: How to continue each, alike but for prompt, samples and seed; their prompts
+            are not looked at. Samples are numbered through.
         ends: Tokens that end a sample.
-        room: Tokens that the model can read after the prompt, >= 1; a sample that fills it
+        limit: Tokens that the model can read, more than any prompt has; a sample that fills it
             ends with `length`.
     """
 
@@ -40,21 +41,27 @@ class SamplingDecoder:
         self,
         model: LanguageModel,
         tokenizer: PreTrainedTokenizerBase,
-        prompt: Sequence[int],
-        sampling: Sampling,
+        prompts: Sequence[Sequence[int]],
+        samplings: Sequence[Sampling],
         ends: frozenset[int],
-        room: int,
+        limit: int,
     ) -> None:
         self._model = model
-        self._warpers: Any = _warpers(sampling)
-        self._greedy = sampling.temperature == 0
-        tokens = min(sampling.max_new_tokens, room)
+        self._warpers: Any = _warpers(samplings[0])
+        self._greedy = samplings[0].temperature == 0
+        # The prompt of each sample.
+        self._of = [at for at, sampling in enumerate(samplings) for _ in range(sampling.samples)]
         self._going = [
-            _Sample(index, TextStream(tokenizer, prompt, sampling.stop), ends, tokens)
-            for index in range(sampling.samples)
+            _Sample(
+                index,
+                TextStream(tokenizer, prompts[at], samplings[at].stop),
+                ends,
+                min(samplings[at].max_new_tokens, limit - len(prompts[at])),
+            )
+            for index, at in enumerate(self._of)
         ]
-        self._generators = _generators(sampling, model.device)
-        self._ids = torch.tensor([list(prompt)], device=model.device)
+        self._generators = [one for sampling in samplings for one in _generators(sampling, model.device)]
+        self._ids, self._mask = _padded(prompts, model.device)
         self._cache: Cache | None = None
 
     @property
@@ -76,12 +83,14 @@ class SamplingDecoder:
     def _logits(self) -> Tensor:
         """Logits of each sample's next token, shape [S, V]."""
         first = self._cache is None
-        hidden, self._cache = self._model.extend(self._ids, self._cache)
+        hidden, self._cache = self._model.extend(self._ids, self._cache, self._mask)
         logits = self._model.logits(hidden)
-        if first and len(self._going) > 1:
-            # The prompt was read once for all samples.
-            self._cache.batch_repeat_interleave(len(self._going))
-            logits = logits.expand(len(self._going), -1)
+        if first and self._of != list(range(len(logits))):
+            # Each prompt was read once for all its samples.
+            rows = torch.tensor(self._of, device=self._model.device)
+            self._cache.batch_select_indices(rows)
+            logits = logits[rows]
+            self._mask = None if self._mask is None else self._mask[rows]
         return logits
 
     def _choose(self, logits: Tensor) -> list[int]:
@@ -104,8 +113,12 @@ class SamplingDecoder:
                 self._cache = None
                 return
             assert self._cache is not None
-            self._cache.batch_select_indices(torch.tensor(rows, device=self._model.device))
+            kept = torch.tensor(rows, device=self._model.device)
+            self._cache.batch_select_indices(kept)
+            self._mask = None if self._mask is None else self._mask[kept]
         self._ids = torch.tensor([[tokens[row]] for row in rows], device=self._model.device)
+        if self._mask is not None:
+            self._mask = torch.cat([self._mask, torch.ones_like(self._ids)], dim=1)
 
 
 class _Sample:
@@ -141,6 +154,16 @@ class _Sample:
             text += self._text.close()
             return text, "stop" if self._text.stopped else "length"
         return text, None
+
+
+def _padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Prompts in one tensor, shape [P, T], padded before the first token, and a mask where any is padded."""
+    width = max(map(len, prompts))
+    ids = [[*[0] * (width - len(prompt)), *prompt] for prompt in prompts]
+    if all(len(prompt) == width for prompt in prompts):
+        return torch.tensor(ids, device=device), None
+    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def _warpers(sampling: Sampling) -> LogitsProcessorList:

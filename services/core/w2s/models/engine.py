@@ -58,6 +58,7 @@ class Engine(ABC):
         scores: Whether it scores completions.
         rewards: Whether a score is a reward, rather than log-likelihoods.
         generates: Whether it continues prompts.
+        batches: Whether a decoder takes several prompts.
     """
 
     label_names: tuple[str, ...] = ()
@@ -65,6 +66,11 @@ class Engine(ABC):
     scores: bool = False
     rewards: bool = False
     generates: bool = False
+
+    @property
+    def batches(self) -> bool:
+        """As described above; it may have to be tried out."""
+        return False
 
     def encode_rows(self, rows: Sequence[Row]) -> list[list[Item] | W2SError]:
         """What each row has the model read; an error stands for a row that cannot be read."""
@@ -95,10 +101,14 @@ class Engine(ABC):
         """
         raise FailedPrecondition("this model gives no class probabilities")
 
-    def decoder(self, sampling: Sampling) -> Decoder:
-        """Begins continuations of a prompt.
+    def decoder(self, *samplings: Sampling) -> Decoder:
+        """Begins continuations of a prompt, or of several where it `batches`.
+
+        Args:
+            samplings: How to continue each, alike but for prompt, samples and seed; the samples of
+                all are numbered through.
 
         Raises:
-            InvalidArgument: The prompt leaves no room in the model's context.
+            InvalidArgument: A prompt leaves no room in the model's context.
         """
         raise FailedPrecondition("this model continues no prompts")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +34,7 @@ class LanguageModel:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model.eval()
         self._body: nn.Module = model.base_model
+        self._takes_positions = "position_ids" in inspect.signature(self._body.forward).parameters
         # The model's own forward over given hidden states, with whatever it does to its logits (scales, caps).
         self._head = copy.copy(self.model)
         self._head._modules = {**model._modules, model.base_model_prefix: Given()}
@@ -52,19 +55,37 @@ class LanguageModel:
         hidden: Tensor = self._body(**inputs, use_cache=False).last_hidden_state
         return hidden
 
+    @functools.cached_property
+    def pads_before(self) -> bool:
+        """Whether it reads on after padding as if there were none, so that prompts can share a batch."""
+        if not self.caches:
+            return False
+        ids = torch.arange(3, device=self.device)[None]
+        padded, mask = torch.cat([ids[:, :2], ids], dim=1), torch.tensor([[0, 0, 1, 1, 1]], device=self.device)
+        _, cache = self.extend(padded[:, :4], None, mask[:, :4])
+        hidden, _ = self.extend(padded[:, 4:], cache, mask)
+        return _close(hidden, self.extend(ids, None)[0])
+
     @torch.inference_mode()
-    def extend(self, ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
+    def extend(self, ids: Tensor, cache: Cache | None, mask: Tensor | None = None) -> tuple[Tensor, Cache]:
         """Reads on after what a cache holds.
 
         Args:
-            ids: Token ids, shape [B, T], without padding.
+            ids: Token ids, shape [B, T].
             cache: Keys and values of the tokens before, B sequences of one length; None for
                 none. It is changed.
+            mask: Which of all tokens, those before included, are no padding, shape [B, all];
+                padding stands before the rest. None where there is none.
 
         Returns:
             Hidden states of the last tokens, shape [B, H], and the cache with all tokens.
         """
-        outputs: Any = self._body(input_ids=ids, past_key_values=cache, use_cache=True)
+        padding: dict[str, Tensor] = {}
+        if mask is not None:
+            padding = {"attention_mask": mask}
+            if self._takes_positions:
+                padding["position_ids"] = (mask.cumsum(dim=-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        outputs: Any = self._body(input_ids=ids, past_key_values=cache, use_cache=True, **padding)
         return outputs.last_hidden_state[:, -1], outputs.past_key_values
 
     @torch.inference_mode()

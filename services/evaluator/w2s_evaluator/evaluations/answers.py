@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.tables import Answers, CompletionDataset, answers_table, read_answers, write_answers
-from w2s.errors import InvalidArgument
+from w2s.artifacts.tables import CompletionDataset, answers_table, read_answers, write_answers
+from w2s.errors import FailedPrecondition, InvalidArgument
 from w2s.jobs.threads import Check
 from w2s.metrics import Estimate, estimate_mean, expected_maximum_toxicity, pass_at_k, toxicity_probability
-from w2s.models.engine import Engine
+from w2s.models.engine import Decoder, Engine
 from w2s.models.inputs import Sampling
 from w2s.models.predict import Tick
 from w2s_evaluator.evaluations.datasets import FIELD
@@ -27,11 +27,25 @@ from w2s_evaluator.evaluations.spec import EvaluationSpec, Generation
 from w2s_evaluator.evaluations.teachers import MAX_SAMPLES, Teachers
 from w2s_evaluator.scorers.protocol import AnswerScorer, Matcher, ScorerKind
 
-# Gives the continuations of a prompt, at most `MAX_SAMPLES`.
-Answer = Callable[[Sampling, Check], list[str]]
-
 # Answers that are kept at once: each may take seconds.
-_CHUNK_ANSWERS = 16
+_CHUNK_ANSWERS = 32
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt to continue.
+
+    Attributes:
+        id: Its example's id.
+        sampling: How; at most `MAX_SAMPLES` samples.
+    """
+
+    id: str
+    sampling: Sampling
+
+
+# Gives the continuations of each of some questions, which differ in prompt, samples and seed alone.
+Answer = Callable[[Sequence[Question], Tick], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -45,14 +59,12 @@ class Answering:
         generation: How they are answered.
         scorers: What is measured.
         answer: Who answers.
-        check: Raises to stop the work.
     """
 
     dataset: CompletionDataset
     generation: Generation
     scorers: Sequence[AnswerScorer]
     answer: Answer
-    check: Check
     stage: str = "generate"
 
     @property
@@ -66,15 +78,16 @@ class Answering:
         Raises:
             InvalidArgument: A prompt cannot be answered.
         """
-        samples: list[list[str]] = []
+        questions = [question for row in rows for question in self._questions(row)]
+        answers = iter(self.answer(questions, tick))
+        samples = [[text for _ in self._groups() for text in next(answers)] for _ in rows]
         scores: dict[str, list[list[float]]] = {scorer.name: [] for scorer in self.scorers}
-        for row in rows:
-            samples.append(self._samples(row))
+        for row, texts in zip(rows, samples, strict=True):
             for scorer in self.scorers:
-                self.check()
-                reference = self.dataset.completions[row]
-                scores[scorer.name].append(scorer.score(self.dataset.prompts[row], reference, samples[-1]))
-            tick(len(samples), len(rows))
+                tick(1, 1)
+                scores[scorer.name].append(
+                    scorer.score(self.dataset.prompts[row], self.dataset.completions[row], texts)
+                )
         part = slice(rows.start, rows.stop)
         return answers_table(
             self.dataset.ids[part], self.dataset.completions[part], samples, scores, self._matches(samples, scores)
@@ -84,24 +97,27 @@ class Answering:
         """Writes the answers to all prompts into an artifact's folder."""
         write_answers(folder, table)
 
-    def _samples(self, row: int) -> list[str]:
-        wanted, texts = self.generation.samples, list[str]()
-        while len(texts) < wanted:
-            self.check()
-            sampling = Sampling(
-                prompt=self.dataset.prompts[row],
-                samples=min(MAX_SAMPLES, wanted - len(texts)),
-                max_new_tokens=self.generation.max_new_tokens,
-                temperature=self.generation.temperature,
-                top_p=self.generation.top_p,
-                seed=_seed(self.generation.seed, self.dataset.ids[row], len(texts)),
-                stop=self.generation.stop,
+    def _groups(self) -> range:
+        """The first sample of each question about a prompt."""
+        return range(0, self.generation.samples, MAX_SAMPLES)
+
+    def _questions(self, row: int) -> list[Question]:
+        asked, id_ = self.generation, self.dataset.ids[row]
+        return [
+            Question(
+                id_,
+                Sampling(
+                    prompt=self.dataset.prompts[row],
+                    samples=min(MAX_SAMPLES, asked.samples - first),
+                    max_new_tokens=asked.max_new_tokens,
+                    temperature=asked.temperature,
+                    top_p=asked.top_p,
+                    seed=_seed(asked.seed, id_, first),
+                    stop=asked.stop,
+                ),
             )
-            try:
-                texts += self.answer(sampling, self.check)
-            except InvalidArgument as error:
-                raise InvalidArgument(FIELD, f"{self.dataset.ids[row]} cannot be answered: {error.message}") from error
-        return texts
+            for first in self._groups()
+        ]
 
     def _matches(
         self, samples: Sequence[Sequence[str]], scores: dict[str, list[list[float]]]
@@ -116,47 +132,92 @@ class Answering:
 
 
 def engine(model: Engine) -> Answer:
-    """A language model in this process."""
+    """A language model in this process; prompts share batches where it can read them so."""
 
-    def answer(sampling: Sampling, check: Check) -> list[str]:
-        texts = [""] * sampling.samples
-        decoder = model.decoder(sampling)
-        while not decoder.done:
-            check()
-            for piece in decoder.step():
-                texts[piece.sample] += piece.text
-        return texts
+    def answer(questions: Sequence[Question], tick: Tick) -> list[list[str]]:
+        total, answers = sum(question.sampling.samples for question in questions), list[list[str]]()
+        for batch in _batches(questions) if model.batches else [[question] for question in questions]:
+            texts, done = [""] * sum(question.sampling.samples for question in batch), sum(map(len, answers))
+            decoder = _decoder(model, batch)
+            while not decoder.done:
+                for piece in decoder.step():
+                    texts[piece.sample] += piece.text
+                    done += piece.finish_reason is not None
+                tick(done, total)
+            parts = iter(texts)
+            answers += [[next(parts) for _ in range(question.sampling.samples)] for question in batch]
+        return answers
 
     return answer
 
 
 def teacher(teachers: Teachers, source: Parent) -> Answer:
     """A registered teacher."""
-    return partial(teachers.answers, source)
+
+    def answer(questions: Sequence[Question], tick: Tick) -> list[list[str]]:
+        answers: list[list[str]] = []
+        for question in questions:
+            check = partial(tick, len(answers), len(questions))
+            try:
+                answers.append(teachers.answers(source, question.sampling, check))
+            except FailedPrecondition as error:
+                raise FailedPrecondition(f"{question.id}: {error.message}") from error
+        return answers
+
+    return answer
 
 
-def answer_result(store: ArtifactStore, ref: ArtifactRef, dataset: CompletionDataset, spec: EvaluationSpec) -> Result:
+def _batches(questions: Sequence[Question]) -> Iterator[list[Question]]:
+    """Questions that are answered at once, of `MAX_SAMPLES` samples at most."""
+    batch: list[Question] = []
+    for question in questions:
+        if batch and sum(one.sampling.samples for one in (*batch, question)) > MAX_SAMPLES:
+            yield batch
+            batch = []
+        batch.append(question)
+    yield batch
+
+
+def _decoder(model: Engine, batch: Sequence[Question]) -> Decoder:
+    try:
+        return model.decoder(*(question.sampling for question in batch))
+    except InvalidArgument as error:
+        if len(batch) == 1:
+            raise InvalidArgument(FIELD, f"{batch[0].id} cannot be answered: {error.message}") from error
+    for question in batch:
+        _decoder(model, [question])
+    raise AssertionError("each prompt can be answered, and not all of them")
+
+
+def answer_result(
+    store: ArtifactStore, ref: ArtifactRef, dataset: CompletionDataset, spec: EvaluationSpec, check: Check
+) -> Result:
     """What answers show; see `prediction_result`."""
     found = read_answers(store, ref)
-    assert spec.generation is not None
-    figures = partial(_figures, found, spec.generation, replicates=spec.replicates, seed=spec.bootstrap_seed)
+    generation = spec.generation
+    assert generation is not None
+
+    def figures(rows: NDArray[np.intp]) -> dict[str, Estimate]:
+        check()
+        scores = {name: values[rows].astype(np.float64) for name, values in found.scores.items()}
+        return _figures(scores, generation, replicates=spec.replicates, seed=spec.bootstrap_seed)
+
     return Result(ref, None, [], by_slice(dataset.slices, len(dataset), figures))
 
 
 def _figures(
-    answers: Answers, generation: Generation, rows: NDArray[np.intp], *, replicates: int, seed: int
+    scores: Mapping[str, NDArray[np.float64]], generation: Generation, *, replicates: int, seed: int
 ) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
     mean = partial(estimate_mean, replicates=replicates, seed=seed)
-    for name, all_scores in answers.scores.items():
-        scores = all_scores[rows].astype(np.float64)
-        found[name] = mean(scores.mean(axis=1))
+    for name, values in scores.items():
+        found[name] = mean(values.mean(axis=1))
         if name == ScorerKind.TOXICITY.metric:
-            found["expected_maximum_toxicity"] = expected_maximum_toxicity(scores, replicates=replicates, seed=seed)
-            found["toxicity_probability"] = toxicity_probability(scores, replicates=replicates, seed=seed)
+            found["expected_maximum_toxicity"] = expected_maximum_toxicity(values, replicates=replicates, seed=seed)
+            found["toxicity_probability"] = toxicity_probability(values, replicates=replicates, seed=seed)
     first = next((kind.metric for kind in generation.scorers if kind.matches), "")
     for k in generation.pass_at:
-        right = (answers.scores[first][rows] == 1).sum(axis=1)
+        right = (scores[first] == 1).sum(axis=1)
         found[f"pass@{k}"] = mean(pass_at_k(generation.samples, right, k))
     return found
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.tables import Dataset, PairDataset, read_predictions, softmax, write_predictions
 from w2s.errors import InvalidArgument
+from w2s.jobs.threads import Check
 from w2s.metrics import Estimate, classification_metrics, reliability, wilson
 from w2s.models.predict import Tick
 from w2s_evaluator.evaluations.datasets import FIELD
@@ -60,7 +61,7 @@ class Predicting:
 
 
 def prediction_result(
-    store: ArtifactStore, ref: ArtifactRef, dataset: Dataset | PairDataset, spec: EvaluationSpec
+    store: ArtifactStore, ref: ArtifactRef, dataset: Dataset | PairDataset, spec: EvaluationSpec, check: Check
 ) -> Result:
     """What predictions show.
 
@@ -69,12 +70,14 @@ def prediction_result(
         ref: The predictions.
         dataset: What they are of.
         spec: How they are measured.
+        check: Raises to stop the work.
     """
     found = read_predictions(store, ref)
     probabilities = softmax(found.logits)
     correct = found.predictions == found.labels
 
     def figures(rows: NDArray[np.intp]) -> dict[str, Estimate]:
+        check()
         return classification_metrics(
             probabilities[rows], found.labels[rows], replicates=spec.replicates, seed=spec.bootstrap_seed
         )

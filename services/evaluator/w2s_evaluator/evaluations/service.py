@@ -103,17 +103,22 @@ class Evaluations:
         self._check_made(found, job, pinned)
         report(Progress("measure", len(dataset), len(dataset)))
         if isinstance(dataset, CompletionDataset):
-            return answer_result(self._store, found, dataset, spec)
-        return prediction_result(self._store, found, dataset, spec)
+            return answer_result(self._store, found, dataset, spec, check)
+        return prediction_result(self._store, found, dataset, spec, check)
 
     def _make(
         self, job: Job, spec: EvaluationSpec, pinned: Pinned, dataset: AnyDataset, report: Report, check: Check
     ) -> ArtifactRef:
-        work = self._sources.open(spec, pinned.source, dataset, check)
+        work = self._sources.open(spec, pinned.source, dataset)
+
+        told = -1
 
         def tick(done: int) -> None:
+            nonlocal told
             check()
-            report(Progress(work.stage, done, len(dataset)))
+            if done != told:
+                told = done
+                report(Progress(work.stage, done, len(dataset)))
 
         workspace = self._store.workspace("predictions", job.id)
         table = work_off(work, len(dataset), workspace, [job.spec, job.extra], tick)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from w2s.artifacts import Artifact, ArtifactStore, Parent
 from w2s.artifacts.schemas import LANGUAGE_MODEL_SCHEMA
 from w2s.artifacts.tables import CompletionDataset, Dataset, PairDataset
-from w2s.jobs.threads import Check
 from w2s.models.engine import Engine
 from w2s.models.loading import load_engine
 from w2s.models.spec import LanguageModelReading
@@ -41,14 +40,13 @@ class Sources:
         self._room = room
         self._make_scorer = make_scorer
 
-    def open(self, spec: EvaluationSpec, source: Parent, dataset: AnyDataset, check: Check) -> Predicting | Answering:
+    def open(self, spec: EvaluationSpec, source: Parent, dataset: AnyDataset) -> Predicting | Answering:
         """Loads what predicts.
 
         Args:
             spec: What is evaluated.
             source: The same as was admitted.
             dataset: What it is evaluated on.
-            check: Raises to stop the work.
 
         Raises:
             InvalidArgument: A model cannot be loaded, or does not fit the dataset.
@@ -59,7 +57,7 @@ class Sources:
             return Predicting(dataset, self._classes(source, dataset), stage, _EXAMPLE_ROWS)
         if isinstance(dataset, PairDataset):
             return Predicting(dataset, self._pairs(spec.margin, source, dataset), stage, _PAIR_ROWS)
-        return self._answers(spec, source, dataset, check)
+        return self._answers(spec, source, dataset)
 
     def _classes(self, source: Parent, dataset: Dataset) -> Judge:
         if source.role == "teacher":
@@ -78,7 +76,7 @@ class Sources:
         model = self._engine(artifact, _trained_as(artifact))
         return pairs.judged(pairs.engine(model, dataset, reading, self._room.token_budget), reading.scale)
 
-    def _answers(self, spec: EvaluationSpec, source: Parent, dataset: CompletionDataset, check: Check) -> Answering:
+    def _answers(self, spec: EvaluationSpec, source: Parent, dataset: CompletionDataset) -> Answering:
         generation = spec.generation
         assert generation is not None
         if source.role == "teacher":
@@ -86,7 +84,7 @@ class Sources:
         else:
             reading = LanguageModelReading(chat_template=generation.chat_template)
             answer = answers.engine(self._engine(self._artifact(source), reading))
-        return Answering(dataset, generation, [self._make_scorer(kind) for kind in generation.scorers], answer, check)
+        return Answering(dataset, generation, [self._make_scorer(kind) for kind in generation.scorers], answer)
 
     def _artifact(self, source: Parent) -> Artifact:
         return self._store.read(source.uri, source.digest, "evaluation.spec.model.uri")

@@ -30,9 +30,10 @@ def text(pieces, sample=0):
     return "".join(piece.text for piece in pieces if piece.sample == sample)
 
 
-def tokens_of(engine, sampling, between=lambda: None):
+def tokens_of(engine, *samplings, between=lambda: None):
     """The tokens that each sample takes, told before they become text."""
-    decoder, taken = engine.decoder(sampling), {index: [] for index in range(sampling.samples)}
+    decoder = engine.decoder(*samplings)
+    taken = {index: [] for index in range(sum(sampling.samples for sampling in samplings))}
     choose = decoder._choose
 
     def watch(logits):
@@ -191,3 +192,33 @@ def test_a_real_stop_text_that_spans_tokens_ends_the_text(smollm2):
     pieces = drain(smollm2.decoder(Sampling("1, 2, 3, 4, 5, 6,", max_new_tokens=20, stop=("9, 10",))))
     assert text(pieces) == " 7, 8, "
     assert pieces[-1].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_prompts_in_one_batch_are_continued_as_each_is_alone(architecture):
+    # Many tokens that end, so that samples leave the batch at different steps.
+    lm = engine(architecture, eos_token_id=list(range(0, VOCABULARY, 16)))
+    prompts = ["a", "a prompt that is a good deal longer", "a third"]
+    samplings = [
+        Sampling(prompt, samples=samples, **{**RANDOM, "seed": samples})
+        for samples, prompt in enumerate(prompts, start=1)
+    ]
+    together = tokens_of(lm, *samplings)
+    alone = [tokens for sampling in samplings for tokens in tokens_of(lm, sampling).values()]
+    assert lm.batches
+    assert list(together.values()) == alone
+    assert len({len(tokens) for tokens in alone}) > 2
+
+
+def test_prompts_of_one_length_need_no_padding_and_greedy_is_greedy_for_all():
+    lm, prompts = engine(), ["one", "two"]
+    together = tokens_of(lm, *(Sampling(prompt, max_new_tokens=12) for prompt in prompts))
+    expected = [generate(causal("llama"), list(prompt.encode()), max_new_tokens=12) for prompt in prompts]
+    assert list(together.values()) == expected
+
+
+def test_each_prompt_has_its_own_room():
+    lm = engine(eos_token_id=None)
+    long = "x" * 120
+    together = tokens_of(lm, Sampling(long, max_new_tokens=64), Sampling("short", max_new_tokens=64))
+    assert [len(tokens) for tokens in together.values()] == [8, 64]

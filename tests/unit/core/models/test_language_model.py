@@ -86,3 +86,21 @@ def test_a_model_that_does_more_than_its_head_is_refused():
 def test_a_model_that_looks_ahead_is_refused():
     with pytest.raises(ValueError, match="BertLMHeadModel is no causal language model"):
         LanguageModel(causal("bert"))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_padding_before_a_prompt_is_not_read(architecture):
+    model = LanguageModel(causal(architecture))
+    ids = [7, 100, 3, 3, 250, 90]
+    padded, mask = torch.tensor([[9, 9, 9, *ids]]), torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1, 1]])
+    _, cache = model.extend(padded[:, :6], None, mask[:, :6])
+    hidden, _ = model.extend(padded[:, 6:], cache, mask)
+    torch.testing.assert_close(hidden[0], read(model, ids)[0, -1], atol=1e-4, rtol=1e-4)
+    assert model.pads_before
+
+
+def test_a_model_that_reads_padding_does_not_share_batches():
+    model = causal("llama")
+    body = model.model.forward
+    model.model.forward = lambda **given: body(**{**given, "attention_mask": None})
+    assert not LanguageModel(model).pads_before

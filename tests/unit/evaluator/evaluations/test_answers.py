@@ -56,7 +56,7 @@ def answering(store, prompts):
 
     def make(generation, answer, *rows, scorers=None, key="prompts"):
         dataset = read_completions(store, prompts(*rows, key=key))
-        return Answering(dataset, generation, scorers or [Same()], answer, nothing)
+        return Answering(dataset, generation, scorers or [Same()], answer)
 
     return make
 
@@ -92,9 +92,9 @@ def test_answers_depend_on_the_prompts_id_and_the_seed_alone(answering, model):
 def test_many_samples_are_asked_for_in_turns_with_seeds_of_their_own(answering):
     asked = []
 
-    def answer(sampling, check):
-        asked.append(sampling)
-        return [f"{sampling.seed}-{n}" for n in range(sampling.samples)]
+    def answer(questions, tick):
+        asked.extend(question.sampling for question in questions)
+        return [[f"{one.sampling.seed}-{n}" for n in range(one.sampling.samples)] for one in questions]
 
     generation = SAMPLED.model_copy(update={"samples": 130})
     (texts,) = samples(answering(generation, answer, {}), range(1)).values()
@@ -104,8 +104,8 @@ def test_many_samples_are_asked_for_in_turns_with_seeds_of_their_own(answering):
 
 
 def test_the_first_answer_is_right_or_wrong_as_sure_as_the_others_agree(answering):
-    answers = iter([["Yes", "yes", "no"], ["no", "YES", "yes"]])
-    work = answering(SAMPLED, lambda sampling, check: next(answers), {}, {}, scorers=(Length(), Same()))
+    answers = [["Yes", "yes", "no"], ["no", "YES", "yes"]]
+    work = answering(SAMPLED, lambda questions, tick: answers, {}, {}, scorers=(Length(), Same()))
     table = work.chunk(range(2), nothing)
 
     assert table.column_names == ["id", "reference", "samples", "toxicity", "exact_match", "correct", "confidence"]
@@ -116,7 +116,7 @@ def test_the_first_answer_is_right_or_wrong_as_sure_as_the_others_agree(answerin
 
 
 def test_without_a_reference_to_compare_nothing_is_right_or_wrong(answering):
-    work = answering(SAMPLED, lambda sampling, check: ["a", "b", "c"], {}, scorers=(Length(),))
+    work = answering(SAMPLED, lambda questions, tick: [["a", "b", "c"]], {}, scorers=(Length(),))
     assert work.chunk(range(1), nothing).column_names == ["id", "reference", "samples", "toxicity"]
 
 
@@ -127,7 +127,7 @@ def test_a_prompt_that_cannot_be_answered_is_named(answering, model):
     assert caught.value.field == "evaluation.spec.dataset"
 
 
-@pytest.mark.parametrize(("samples", "rows"), [(1, 16), (3, 5), (16, 1), (200, 1)])
+@pytest.mark.parametrize(("samples", "rows"), [(1, 32), (3, 10), (32, 1), (200, 1)])
 def test_a_chunk_is_of_few_answers(answering, samples, rows):
     assert (
         replace(answering(SAMPLED, None, {}), generation=SAMPLED.model_copy(update={"samples": samples})).chunk_rows
@@ -148,7 +148,7 @@ def figures(store, prompts):
         sliced = [{"id": id_, "slice": name} for id_, name in zip(ids, slices or [None] * rows, strict=True)]
         ref = prompts(*sliced)
         spec = EvaluationSpec(dataset=ref, model=ref, generation=generation, replicates=100)
-        result = answer_result(store, draft.ref, read_completions(store, ref), spec)
+        result = answer_result(store, draft.ref, read_completions(store, ref), spec, nothing)
         assert (result.accuracy, result.reliability, result.predictions) == (None, [], draft.ref)
         return {(metric.name, metric.slice): metric for metric in result.metrics}
 

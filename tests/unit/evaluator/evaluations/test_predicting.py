@@ -31,7 +31,7 @@ def measured(store):
         with store.write("predictions", "a", data_schema=PREDICTIONS_SCHEMA, config={}) as draft:
             work.write(draft.path, table)
         spec = EvaluationSpec(dataset=ref, model=ref, replicates=100)
-        return read_predictions(store, draft.ref), prediction_result(store, draft.ref, dataset, spec)
+        return read_predictions(store, draft.ref), prediction_result(store, draft.ref, dataset, spec, nothing)
 
     return measure
 

@@ -155,7 +155,7 @@ async def test_a_failed_evaluation_goes_on_from_what_it_had_done(ended, store, p
     spec = {
         "dataset": dataset,
         "teacher": TeacherSource(teacher="teachers/generate"),
-        "generation": GENERATION.model_copy(update={"samples": 16}),
+        "generation": GENERATION.model_copy(update={"samples": 32}),
     }
     supervisor.fail_at = 5
     failed = await ended("again", **spec)
@@ -173,7 +173,7 @@ async def test_a_failed_evaluation_goes_on_from_what_it_had_done(ended, store, p
 
 
 async def test_a_cancelled_evaluation_leaves_nothing(evaluations, store, prompts, supervisor):
-    generation = GENERATION.model_copy(update={"samples": 16})
+    generation = GENERATION.model_copy(update={"samples": 32})
     spec = EvaluationSpec(
         dataset=prompts(*[{}] * 9), teacher=TeacherSource(teacher="teachers/generate"), generation=generation
     )
