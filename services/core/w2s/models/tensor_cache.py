@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import time
 import uuid
@@ -42,10 +43,11 @@ class TensorCache:
 
     def put(self, key: str, tensor: Tensor) -> None:
         """Writes an entry; readers see all of it or nothing."""
-        part = self._folder / f".{uuid.uuid4().hex}"
+        part, content = self._folder / f".{uuid.uuid4().hex}", io.BytesIO()
+        # Not into the file itself: numpy would not say that a disk is full.
+        np.save(content, tensor.numpy(), allow_pickle=False)
         try:
-            with part.open("wb") as stream:
-                np.save(stream, tensor.numpy(), allow_pickle=False)
+            part.write_bytes(content.getbuffer())
             os.replace(part, self._path(key))
         finally:
             part.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 
@@ -73,9 +75,15 @@ def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(cache, t
     assert entries() == {"a", ".under-way"}
 
 
-def test_a_write_that_fails_leaves_nothing(cache, entries):
-    with pytest.raises(TypeError):
-        cache.put("key", torch.zeros(2, dtype=torch.bfloat16))
+def test_a_write_that_fails_says_why_and_leaves_nothing(cache, entries):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE - 8, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as raised:
+            cache.put("key", VECTORS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.errno == errno.EFBIG
     assert entries() == set()
 
 
