@@ -19,7 +19,7 @@ from .conftest import scrape
 
 GENERATION = pb.Generation(
     samples=4,
-    max_new_tokens=24,
+    max_new_tokens=16,
     temperature=1.0,
     seed=7,
     scorers=[pb.ANSWER_SCORER_EXACT_MATCH, pb.ANSWER_SCORER_TOXICITY],
@@ -37,10 +37,10 @@ def found_at(predictions):
 
 @pytest.fixture(scope="module")
 def prompts(store):
-    """40 prompts, of which every fourth is in a slice."""
+    """120 prompts, of which every fourth is in a slice."""
     rows = [
         {"id": f"q{n}", "prompt": f"what is {n}?", "completion": str(n), **({"slice": "fourth"} if n % 4 == 0 else {})}
-        for n in range(40)
+        for n in range(120)
     ]
     with store.write("datasets", "evaluated-prompts", data_schema=COMPLETIONS_SCHEMA, config={}) as draft:
         write_completions(draft.path, rows)
@@ -82,21 +82,22 @@ def test_a_killed_evaluation_goes_on_to_the_same_bytes(serve, store, prompts, st
             restarted.CreateEvaluation(evaluation=pb.Evaluation(spec=spec), request_id="undisturbed-generation")
         )
         metrics = scrape(server.addresses["metrics"])
-    # What was kept was taken as it was, chunk by chunk, and the next prompt was answered after it.
+    # What was kept was taken as it was, chunk by chunk, and only then was a prompt answered.
     begun = max(at for at, event in enumerate(events) if event.progress.stage == "load")
     steps = [event.progress.step for event in events[begun + 1 :]]
-    assert steps[: kept + 1] == [*range(4, 4 * kept + 1, 4), 4 * kept + 1]
+    assert steps[:kept] == [*range(8, 8 * kept + 1, 8)]
+    assert 8 * kept < steps[kept] <= 8 * kept + 8
     assert ended.result.predictions.digest == undisturbed.result.predictions.digest
     assert ended.result.metrics == undisturbed.result.metrics
     assert store.workspace("predictions", "killed-generation").names() == []
 
     answers = read_answers(store, found_at(ended.result.predictions))
-    assert answers.ids == [f"q{n}" for n in range(40)]
-    assert len({texts[0] for texts in answers.samples}) > 30
+    assert answers.ids == [f"q{n}" for n in range(120)]
+    assert len({texts[0] for texts in answers.samples}) > 100
     assert {p.role: p.digest for p in answers.manifest.parents} == {"dataset": prompts.digest, "model": student.digest}
     told = {(m.name, m.slice): m.estimate for m in ended.result.metrics}
     assert told["toxicity", ""].value == pytest.approx(answers.scores["toxicity"].mean(), rel=1e-5)
-    assert (told["pass@2", ""].n, told["pass@2", "fourth"].n) == (40, 10)
+    assert (told["pass@2", ""].n, told["pass@2", "fourth"].n) == (120, 30)
     assert metrics["w2s_evaluator_evaluation_seconds_count", frozenset()] == 2
     last = metrics["w2s_evaluator_last_evaluation_timestamp_seconds", frozenset()]
     assert last == pytest.approx(undisturbed.status.end_time.ToDatetime().timestamp(), abs=24 * 3600)
