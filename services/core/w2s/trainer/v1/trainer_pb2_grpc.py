@@ -111,7 +111,8 @@ class TrainerServiceServicer:
 
     def DeleteRun(self, request, context):
         """Deletes a run that has ended, with its log and its training checkpoints.
-        FAILED_PRECONDITION while it has not ended.
+        FAILED_PRECONDITION while it has not ended. Until it is gone, creating a run of its
+        id is UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

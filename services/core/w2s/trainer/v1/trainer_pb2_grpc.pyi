@@ -51,7 +51,8 @@ class TrainerServiceStub:
     """Cancels a run and ends its processes. A run that has ended stays as it is."""
     DeleteRun: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.DeleteRunRequest, _empty_pb2.Empty]
     """Deletes a run that has ended, with its log and its training checkpoints.
-    FAILED_PRECONDITION while it has not ended.
+    FAILED_PRECONDITION while it has not ended. Until it is gone, creating a run of its
+    id is UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -73,7 +74,8 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """Cancels a run and ends its processes. A run that has ended stays as it is."""
     DeleteRun: _aio.UnaryUnaryMultiCallable[_trainer_pb2.DeleteRunRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a run that has ended, with its log and its training checkpoints.
-    FAILED_PRECONDITION while it has not ended.
+    FAILED_PRECONDITION while it has not ended. Until it is gone, creating a run of its
+    id is UNAVAILABLE.
     """
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -128,7 +130,8 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a run that has ended, with its log and its training checkpoints.
-        FAILED_PRECONDITION while it has not ended.
+        FAILED_PRECONDITION while it has not ended. Until it is gone, creating a run of its
+        id is UNAVAILABLE.
         """
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
