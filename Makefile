@@ -66,6 +66,10 @@ bench-supervisor: setup ## Compare the supervisor with its peers; writes out/ben
 bench-trainer: setup ## Compare the trainer with its peers; writes out/bench/trainer.json.
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.trainer
 
+.PHONY: bench-evaluator
+bench-evaluator: setup ## Measure the evaluator's intervals and its monitor; writes out/bench/evaluator.json.
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.evaluator
+
 .PHONY: demo-settings
 demo-settings: setup ## Show how the demo's settings were chosen on the validation split.
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.demo_settings $(TASK)
