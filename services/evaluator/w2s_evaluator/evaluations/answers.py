@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.tables import CompletionDataset, answers_table, read_answers, write_answers
+from w2s.artifacts.tables import CompletionDataset, answers_table, read_answers
 from w2s.errors import FailedPrecondition, InvalidArgument
 from w2s.jobs.threads import Check
 from w2s.metrics import Estimate, estimate_mean, expected_maximum_toxicity, pass_at_k, toxicity_probability
@@ -92,10 +91,6 @@ class Answering:
         return answers_table(
             self.dataset.ids[part], self.dataset.completions[part], samples, scores, self._matches(samples, scores)
         )
-
-    def write(self, folder: Path, table: pa.Table) -> None:
-        """Writes the answers to all prompts into an artifact's folder."""
-        write_answers(folder, table)
 
     def _groups(self) -> range:
         """The first sample of each question about a prompt."""

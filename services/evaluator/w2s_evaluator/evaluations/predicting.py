@@ -54,10 +54,11 @@ class Predicting:
             raise InvalidArgument(FIELD, f"is given numbers that are not finite, such as for {first}")
         return pa.table({"logits": list(logits)})
 
-    def write(self, folder: Path, table: pa.Table) -> None:
-        """Writes the logits of all rows as predictions into an artifact's folder."""
-        logits = table["logits"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-        write_predictions(folder, self.dataset, logits)
+
+def write_logits(folder: Path, dataset: Dataset | PairDataset, table: pa.Table) -> None:
+    """Writes the logits of all rows, chunk after chunk, as predictions into an artifact's folder."""
+    logits = table["logits"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    write_predictions(folder, dataset, logits)
 
 
 def prediction_result(

@@ -6,9 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.schemas import ANSWERS_SCHEMA, PREDICTIONS_SCHEMA
-from w2s.artifacts.tables import CompletionDataset
+from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.uris import check_key
 from w2s.database import Database
 from w2s.errors import AlreadyExists, NotFound
@@ -16,13 +14,10 @@ from w2s.jobs import Job, JobManager, JobStore, Progress, Report, State
 from w2s.jobs.threads import Check, run_stoppable
 from w2s_evaluator import scorers
 from w2s_evaluator.evaluations.admission import Admission, Pinned
-from w2s_evaluator.evaluations.answers import answer_result
-from w2s_evaluator.evaluations.chunks import work_off
-from w2s_evaluator.evaluations.datasets import FIELD, KINDS, AnyDataset
 from w2s_evaluator.evaluations.metrics import EvaluationMetrics
-from w2s_evaluator.evaluations.predicting import prediction_result
 from w2s_evaluator.evaluations.result import RESULT, Result
 from w2s_evaluator.evaluations.room import Room
+from w2s_evaluator.evaluations.runs import OnBenchmarks, OnDataset, Run
 from w2s_evaluator.evaluations.sources import Sources
 from w2s_evaluator.evaluations.spec import EvaluationSpec
 from w2s_evaluator.evaluations.teachers import Teachers
@@ -40,6 +35,7 @@ class Evaluations:
         metrics: EvaluationMetrics,
     ) -> None:
         self._store = store
+        self._settings = settings
         teachers = Teachers(settings.supervisor_address)
         self._admission = Admission(store, teachers)
         self._sources = Sources(store, teachers, Room.of(settings), lambda kind: scorers.make(kind, settings, store))
@@ -91,52 +87,28 @@ class Evaluations:
         return dict(RESULT.dump_python(result, mode="json"))
 
     def _run(self, job: Job, report: Report, check: Check) -> Result:
-        spec, pinned = EvaluationSpec.model_validate(job.spec), Pinned.load(job.extra)
-        assert pinned.dataset is not None
         report(Progress("load"))
-        dataset = self._read(pinned.dataset)
+        pinned, workspace = Pinned.load(job.extra), self._store.workspace("predictions", job.id)
+        run = self._open(job)
         found = self._store.find("predictions", job.id)
         if found is None:
-            found = self._make(job, spec, pinned, dataset, report, check)
+            made = run.make(report, check)
+            with self._store.write(
+                "predictions", job.id, data_schema=run.schema, config=job.spec, parents=pinned.parents
+            ) as draft:
+                run.write(draft.path, made)
+            found = draft.ref
+            assert found is not None
         # Also what an attempt left that was killed just after it had written the predictions.
-        self._store.workspace("predictions", job.id).clear()
+        workspace.clear()
         self._check_made(found, job, pinned)
-        report(Progress("measure", len(dataset), len(dataset)))
-        if isinstance(dataset, CompletionDataset):
-            return answer_result(self._store, found, dataset, spec, check)
-        return prediction_result(self._store, found, dataset, spec, check)
+        report(Progress("measure"))
+        return run.result(found, check)
 
-    def _make(
-        self, job: Job, spec: EvaluationSpec, pinned: Pinned, dataset: AnyDataset, report: Report, check: Check
-    ) -> ArtifactRef:
-        work = self._sources.open(spec, pinned.source, dataset)
-
-        told = -1
-
-        def tick(done: int) -> None:
-            nonlocal told
-            check()
-            if done != told:
-                told = done
-                report(Progress(work.stage, done, len(dataset)))
-
-        workspace = self._store.workspace("predictions", job.id)
-        table = work_off(work, len(dataset), workspace, [job.spec, job.extra], tick)
-        answered = isinstance(dataset, CompletionDataset)
-        with self._store.write(
-            "predictions",
-            job.id,
-            data_schema=ANSWERS_SCHEMA if answered else PREDICTIONS_SCHEMA,
-            config=job.spec,
-            parents=pinned.parents,
-        ) as draft:
-            work.write(draft.path, table)
-        assert draft.ref is not None
-        return draft.ref
-
-    def _read(self, dataset: Parent) -> AnyDataset:
-        ref = ArtifactRef(uri=dataset.uri, digest=dataset.digest)
-        return KINDS[self._store.manifest(ref.uri, ref.digest).data_schema].read(self._store, ref, FIELD)
+    def _open(self, job: Job) -> Run:
+        if job.spec["benchmarks"] is not None:
+            return OnBenchmarks(job, self._store, self._settings)
+        return OnDataset(job, self._store, self._sources)
 
     def _check_made(self, found: ArtifactRef, job: Job, pinned: Pinned) -> None:
         """Refuses predictions of that name from a database that is gone, made from something else."""

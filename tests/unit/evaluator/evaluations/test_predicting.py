@@ -10,7 +10,7 @@ from w2s.artifacts.tables import read_dataset, read_pairs, read_predictions
 from w2s.errors import InvalidArgument
 from w2s.metrics import Direction
 from w2s_evaluator.evaluations import classes
-from w2s_evaluator.evaluations.predicting import Predicting, prediction_result
+from w2s_evaluator.evaluations.predicting import Predicting, prediction_result, write_logits
 from w2s_evaluator.evaluations.spec import EvaluationSpec
 from w2s_evaluator.evaluations.teachers import Teachers
 
@@ -29,7 +29,7 @@ def measured(store):
         work = Predicting(dataset, lambda rows, tick: logits[rows.start : rows.stop], "predict", 2)
         table = pa.concat_tables([work.chunk(range(2), nothing), work.chunk(range(2, len(dataset)), nothing)])
         with store.write("predictions", "a", data_schema=PREDICTIONS_SCHEMA, config={}) as draft:
-            work.write(draft.path, table)
+            write_logits(draft.path, dataset, table)
         spec = EvaluationSpec(dataset=ref, model=ref, replicates=100)
         return read_predictions(store, draft.ref), prediction_result(store, draft.ref, dataset, spec, nothing)
 

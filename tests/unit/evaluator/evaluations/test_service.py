@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -11,10 +12,12 @@ from w2s.database import Database
 from w2s.errors import AlreadyExists, InvalidArgument
 from w2s.evaluator.v1 import evaluator_pb2 as pb
 from w2s.jobs import State
+from w2s.metrics import Direction, Estimate
 from w2s_evaluator.evaluations.messages import evaluation_message
 from w2s_evaluator.evaluations.metrics import EvaluationMetrics
+from w2s_evaluator.evaluations.result import Metric
 from w2s_evaluator.evaluations.service import Evaluations
-from w2s_evaluator.evaluations.spec import EvaluationSpec, Generation, TeacherSource
+from w2s_evaluator.evaluations.spec import Benchmarks, EvaluationSpec, Generation, TeacherSource
 from w2s_evaluator.scorers.protocol import ScorerKind
 from w2s_evaluator.settings import EvaluatorSettings
 
@@ -187,3 +190,22 @@ async def test_a_cancelled_evaluation_leaves_nothing(evaluations, store, prompts
     await evaluations.stop()
     assert cancelled.state is State.CANCELLED
     assert (store.find("predictions", "cancelled"), store.workspace("predictions", "cancelled").names()) == (None, [])
+
+
+async def test_benchmarks_take_a_datasets_place(ended, store, language_model, monkeypatch):
+    metric = Metric("arc/acc", "", Estimate(0.5, 2, 0.1, None), Direction.HIGHER)
+    rows = [{"task": "arc", "id": "0", "acc": 1.0}, {"task": "arc", "id": "1", "acc": 0.0}]
+
+    def run(settings, folder, tasks, limit, shots, report, check):
+        assert (folder / "model.safetensors").exists()
+        assert (tasks, limit, shots) == (("arc",), 2, None)
+        return rows, [metric]
+
+    monkeypatch.setattr("w2s_evaluator.benchmarks.run", run, raising=False)
+    job = await ended(model=language_model, benchmarks=Benchmarks(tasks=("arc",), limit=2))
+    assert job.state is State.SUCCEEDED, job.error_message
+    result = evaluation_message(job).result
+    assert [(m.name, m.estimate.value, m.estimate.n) for m in result.metrics] == [("arc/acc", 0.5, 2)]
+    artifact = store.read(result.predictions.uri, result.predictions.digest)
+    assert pq.read_table(artifact.path / "samples.parquet").to_pylist() == rows
+    assert [parent.role for parent in artifact.manifest.parents] == ["model"]

@@ -1,0 +1,1 @@
+"""Standard benchmarks of language models."""
