@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from w2s.models.batches import token_batches
 from w2s_trainer.loop.contract import Examples, Micro
+from w2s_trainer.loop.cuts import cheapest_cut
 
 
 class OptimizerBatches(Sampler[list[int]]):
@@ -48,13 +48,15 @@ class Cutter:
         budget: Padded tokens of a micro-batch; a longer example is one of its own.
         rank: This process's number among all that share a batch.
         world: How many there are.
+        whole: A batch that fits is not cut, where all of it is computed twice if it is.
     """
 
-    def __init__(self, examples: Examples, budget: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, examples: Examples, budget: int, rank: int = 0, world: int = 1, *, whole: bool = False) -> None:
         self._examples = examples
         self._budget = max(1, budget // examples.sequences)
         self._rank = rank
         self._world = world
+        self._whole = whole
 
     def __call__(self, rows: Sequence[int]) -> dict[str, Any]:
         """The part of a batch that is this process's, for a data loader.
@@ -89,7 +91,9 @@ class Cutter:
     def cut(self, rows: Sequence[int]) -> list[list[int]]:
         """Rows in groups that fit the budget, with little padding."""
         lengths = [self._examples.lengths[row] for row in rows]
-        return [[rows[index] for index in micro] for micro in token_batches(lengths, self._budget)]
+        if self._whole and self._world == 1 and max(lengths) * len(rows) <= self._budget:
+            return [list(rows)]
+        return [[rows[index] for index in micro] for micro in cheapest_cut(lengths, self._budget)]
 
     def micro(self, rows: Sequence[int]) -> dict[str, Any]:
         """The `rows`, `inputs` and `targets` of a micro-batch."""

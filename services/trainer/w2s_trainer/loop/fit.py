@@ -181,6 +181,10 @@ class _Flow(TrainerCallback):
         self._best = best
         self.stopped = False
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Begins to count when a checkpoint has been read."""
+        self._trainer.leave_untimed()
+
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Says which epoch's order comes next."""
         self._trainer.batches.epoch = state.global_step // len(self._trainer.batches)
@@ -193,6 +197,7 @@ class _Flow(TrainerCallback):
             self._tell(state)
         if evaluates:
             self._evaluate(state)
+            self._trainer.leave_untimed()
         # The step that ends training leaves no checkpoint: going on from there, one more step would be taken.
         over = self._best is not None and self._best.waited_enough
         control.should_training_stop = control.should_training_stop or over

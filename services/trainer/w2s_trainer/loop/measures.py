@@ -15,7 +15,7 @@ class Tally:
     """Sums of losses and measures since they were last told, kept on their device."""
 
     def __init__(self) -> None:
-        self._clear()
+        self.begin()
 
     @property
     def due(self) -> bool:
@@ -57,10 +57,11 @@ class Tally:
         figures |= {name: value / rows[name] for name, value in _totals(self._sums, total).items()}
         figures["examples_per_second"] = self._examples / seconds
         figures["tokens_per_second"] = self._tokens / seconds
-        self._clear()
+        self.begin()
         return figures
 
-    def _clear(self) -> None:
+    def begin(self) -> None:
+        """Begins anew, and counts the seconds from here."""
         self._losses: dict[str, Tensor] = {}
         self._sums: dict[str, Tensor] = {}
         self._rows: dict[str, Tensor] = {}

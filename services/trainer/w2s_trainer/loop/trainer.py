@@ -106,11 +106,17 @@ class ObjectiveTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Whole optimiser batches in an order that seed and epoch decide, cut for this process."""
-        cutter = Cutter(self._examples, self._course.token_budget, self.args.process_index, self.args.world_size)
+        cutter = Cutter(
+            self._examples,
+            self._course.token_budget,
+            self.args.process_index,
+            self.args.world_size,
+            whole=self._criterion.whole_batch,
+        )
         return loader(self.batches, cutter, len(self._examples.ids), pin_memory=self.args.device.type == "cuda")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW, fused on a GPU, with a learning rate for the head."""
+        """AdamW, fused into one kernel, with a learning rate for the head."""
         if self.optimizer is None:
             trained = [(n, p) for n, p in (model or self._module).named_parameters() if p.requires_grad]
             groups = [
@@ -120,7 +126,7 @@ class ObjectiveTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(
                 [group for group in groups if group["params"]],
                 weight_decay=self._course.weight_decay,
-                fused=self.args.device.type == "cuda",
+                fused=True,
             )
         return self.optimizer
 
@@ -175,6 +181,10 @@ class ObjectiveTrainer(Trainer):
     def told(self) -> dict[str, float]:
         """Figures of what all processes have trained on since the last time; each of them asks at once."""
         return self._tally.told(self._total)
+
+    def leave_untimed(self) -> None:
+        """Leaves out of the rates the time since figures were told, which something other than training took."""
+        self._tally.begin()
 
     def _total(self, own: Tensor) -> Tensor:
         """The sum over all processes, in place."""

@@ -257,3 +257,28 @@ def test_what_is_frozen_below_the_first_trained_weight_draws_no_dropout(words, c
         device=torch.device("cpu"), checkpoints=checkpoints(), control=Calm(), report=lambda *_: None, curves=[curve],
     )  # fmt: skip
     assert seen == {"frozen": {False}, "trained": {True, False}}
+
+
+def test_rates_are_those_of_training_alone(monkeypatch, train, words, course, cross_entropy):
+    clock = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: clock)
+
+    class Timed(type(cross_entropy)):
+        """A step takes a second, and scoring half an hour."""
+
+        def terms(self, outputs, targets, progress):
+            nonlocal clock
+            clock += 1
+            return super().terms(outputs, targets, progress)
+
+    class Slow(Timed):
+        def measures(self, outputs, targets):
+            nonlocal clock
+            clock += 1800
+            return super().measures(outputs, targets)
+
+    curve = Curve({"label_accuracy": "agreement"}, words(seed=1), Slow())
+    # One micro-batch a step.
+    _, _, said = train(words(rows=48), Timed(), course(token_budget=10_000, evaluations=9), curves=[curve])
+    assert sum(stage == "evaluate" for stage, *_ in said) == 9
+    assert {figures["examples_per_second"] for stage, _, _, figures in said if stage == "train"} == {8.0}
