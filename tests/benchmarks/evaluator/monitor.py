@@ -97,13 +97,13 @@ class Sender:
 
     def __init__(self, watching: Monitor) -> None:
         self._watching = watching
-        self._queue: queue.SimpleQueue[pb.Observation | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         self.accepted = 0
 
-    def send(self, observation: pb.Observation) -> None:
-        self._queue.put(observation)
+    def send(self, id_: str, n: int) -> None:
+        self._queue.put((id_, n))
 
     def close(self) -> None:
         self._queue.put(None)
@@ -115,13 +115,13 @@ class Sender:
 
     def _requests(self) -> Iterator[pb.ObserveRequest]:
         while (one := self._queue.get()) is not None:
-            rows = [one]
+            rows = [self._watching.observation(*one)]
             with contextlib.suppress(queue.Empty):
                 while len(rows) < 100:
                     if (more := self._queue.get_nowait()) is None:
                         self._queue.put(None)
                         break
-                    rows.append(more)
+                    rows.append(self._watching.observation(*more))
             yield pb.ObserveRequest(student=STUDENT, observations=rows)
 
 
@@ -134,7 +134,7 @@ def student(folder: Path, report: Report) -> None:
         watched, alone = [], []
         for number in range(ROUNDS):
             alone.append(latencies(predict, lambda n: None))
-            watched.append(latencies(predict, lambda n, r=number: sender.send(watching.observation(f"{r}-{n}", n))))
+            watched.append(latencies(predict, lambda n, r=number: sender.send(f"{r}-{n}", n)))
         sender.close()
     assert sender.accepted == ROUNDS * PREDICTIONS
     ratios = [statistics.median(w) / statistics.median(a) for w, a in zip(watched, alone, strict=True)]

@@ -24,6 +24,7 @@ _ENOUGH = 100
 _STRETCHES, _LEAST, _MOST = 20, 20, 1024
 # Ids are remembered for so many windows, yet no more of them than this.
 _WINDOWS, _MAX_IDS = 20, 1 << 17
+_HASH = np.dtype("<u8")
 
 
 def bins_of(confidences: NDArray[np.floating], classes: int) -> list[int]:
@@ -60,14 +61,23 @@ class Stretch:
     Attributes:
         number: Grows by one from stretch to stretch.
         opened: When its first came, in seconds since 1970.
-        hashes: Those of its ids.
+        hashes: Those of its ids, in eight bytes each.
         bins: How many of their confidences fall into each bin; of the reference's none do.
     """
 
     number: int
     opened: float
-    hashes: tuple[int, ...]
+    hashes: bytes
     bins: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.hashes) // _HASH.itemsize
+
+    def plus(self, hashes: Sequence[int], bins: Sequence[int]) -> Stretch:
+        """The stretch with some more observations."""
+        more = np.array(hashes, dtype=_HASH).tobytes()
+        together = tuple(a + b for a, b in zip(self.bins, bins, strict=True))
+        return Stretch(self.number, self.opened, self.hashes + more, together)
 
 
 @dataclass(frozen=True)
@@ -141,15 +151,13 @@ class History:
         values = np.asarray(confidences, dtype=np.float64)
         reference, first = self.reference.plus(values, self._classes)
         stretches = []
-        current = self._stretches[-1] if self._stretches else Stretch(1, now, (), (0,) * BINS)
+        current = self._stretches[-1] if self._stretches else Stretch(1, now, b"", (0,) * BINS)
         start = 0
         while start < len(hashes):
-            if len(current.hashes) >= self._capacity or now - current.opened > self._window.age / _STRETCHES:
-                current = Stretch(current.number + 1, now, (), (0,) * BINS)
-            end = min(start + self._capacity - len(current.hashes), len(hashes))
-            found = bins_of(values[max(start, first) : end], self._classes)
-            bins = tuple(a + b for a, b in zip(current.bins, found, strict=True))
-            current = Stretch(current.number, current.opened, (*current.hashes, *hashes[start:end]), bins)
+            if len(current) >= self._capacity or now - current.opened > self._window.age / _STRETCHES:
+                current = Stretch(current.number + 1, now, b"", (0,) * BINS)
+            end = min(start + self._capacity - len(current), len(hashes))
+            current = current.plus(hashes[start:end], bins_of(values[max(start, first) : end], self._classes))
             stretches.append(current)
             start = end
         return Growth(self.totals.plus(confidences), reference, stretches)
@@ -170,7 +178,7 @@ class History:
 
     def recent_hashes(self) -> list[int]:
         """The hashes of the ids that are remembered, oldest first."""
-        return [hash_ for stretch in self._stretches for hash_ in stretch.hashes]
+        return [hash_ for stretch in self._stretches for hash_ in np.frombuffer(stretch.hashes, dtype=_HASH).tolist()]
 
     def drift(self, now: float) -> float | None:
         """The population stability index of the window against the reference; None before there is enough of both."""

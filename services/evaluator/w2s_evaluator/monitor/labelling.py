@@ -61,7 +61,7 @@ class Labeller:
             try:
                 used = await self._label(taken)
                 self._told.discard("lost")
-                rows, delay = min(2 * rows, _ROWS), _FIRST_DELAY_S
+                rows = min(2 * rows, _ROWS)
             except Refusal as refusal:
                 self._tell("lost", f"labels have to wait: {refusal.message}")
                 # A busy supervisor may have room for less.
@@ -70,7 +70,9 @@ class Labeller:
                 # Whatever it is, what waits has to be tried again: nobody else would.
                 log.exception("labelling failed", extra={"student": self._watched.student.id})
             pace.give_back(taken - used)
-            if not used:
+            if used:
+                delay = _FIRST_DELAY_S
+            else:
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads retries
                 delay = min(2 * delay, _MAX_DELAY_S)
 

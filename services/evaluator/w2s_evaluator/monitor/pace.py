@@ -8,6 +8,8 @@ import asyncio
 class Pace:
     """A token bucket that fills at a rate and holds one second of it, at least one token.
 
+    It gives half a second's tokens at once, so that what they are for is done together.
+
     Args:
         rate: Tokens a second, > 0.
     """
@@ -15,14 +17,15 @@ class Pace:
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._most = max(1.0, rate)
+        self._least = max(1.0, rate / 2)
         self._tokens = self._most
         self._at = asyncio.get_running_loop().time()
 
     async def take(self, most: int) -> int:
-        """Takes what there is, up to `most` tokens; waits until there is one."""
+        """Takes what there is, up to `most` tokens; waits until there are some."""
         self._fill()
-        while self._tokens < 1:
-            await asyncio.sleep((1 - self._tokens) / self._rate)
+        while self._tokens < (least := min(most, self._least)):
+            await asyncio.sleep((least - self._tokens) / self._rate)
             self._fill()
         taken = min(most, int(self._tokens))
         self._tokens -= taken

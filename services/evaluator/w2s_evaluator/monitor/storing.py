@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from w2s_evaluator.monitor.confidences import Growth
 from w2s_evaluator.monitor.observation import Observation
 from w2s_evaluator.monitor.tables import ObservationRow, StretchRow, StudentRow, from_bytes, to_bytes
-from w2s_evaluator.monitor.watched import Counts, Watched, hashes_to_bytes
+from w2s_evaluator.monitor.watched import Counts, Watched
 from w2s_evaluator.monitor.window import Labelled, Version
 
 # Values bound in one statement.
@@ -128,7 +128,7 @@ def _store_stretches(session: Session, student: int, oldest: int, growth: Growth
             "student": student,
             "number": stretch.number,
             "opened": stretch.opened,
-            "hashes": hashes_to_bytes(stretch.hashes),
+            "hashes": stretch.hashes,
             "bins": list(stretch.bins),
         }
         for stretch in growth.stretches

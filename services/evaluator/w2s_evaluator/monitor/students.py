@@ -23,7 +23,7 @@ from w2s_evaluator.monitor.observation import current_seconds
 from w2s_evaluator.monitor.spec import ID, StudentSpec
 from w2s_evaluator.monitor.storing import labelled_of
 from w2s_evaluator.monitor.tables import ObservationRow, StretchRow, StudentRow
-from w2s_evaluator.monitor.watched import Counts, Student, Watched, hashes_of
+from w2s_evaluator.monitor.watched import Counts, Student, Watched
 
 
 class Students:
@@ -157,7 +157,7 @@ def _watched(session: Session, row: StudentRow) -> Watched:
 
 def _load_history(session: Session, row: StudentRow, watched: Watched) -> None:
     query = select(StretchRow).where(StretchRow.student == row.number).order_by(StretchRow.number)
-    stretches = [Stretch(s.number, s.opened, hashes_of(s.hashes), tuple(s.bins)) for s in session.scalars(query)]
+    stretches = [Stretch(s.number, s.opened, s.hashes, tuple(s.bins)) for s in session.scalars(query)]
     totals = Totals(tuple(row.totals["counts"]), row.totals["sum"])
     reference = Reference(tuple(row.reference["bins"]), row.reference["complete"])
     watched.history.take(Growth(totals, reference, stretches), current_seconds())

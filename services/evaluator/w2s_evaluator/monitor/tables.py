@@ -30,6 +30,8 @@ class StudentRow(Base):
     """A student, and what is counted of it; `totals` and `reference` are those of its `History`."""
 
     __tablename__ = "students"
+    # No student takes over the number of one that has left, of whom something may still be under way.
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(63), unique=True)

@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
-
 from w2s_evaluator.monitor.confidences import Growth, History
 from w2s_evaluator.monitor.seen import SeenIds
 from w2s_evaluator.monitor.spec import StudentSpec
@@ -115,13 +113,3 @@ class Watched:
     def _changed(self) -> None:
         self.waiting_since = next(iter(self.waiting.values()), None)
         (self.work.set if self.waiting else self.work.clear)()
-
-
-def hashes_of(data: bytes) -> tuple[int, ...]:
-    """Hashes from eight bytes each."""
-    return tuple(np.frombuffer(data, dtype="<u8").tolist())
-
-
-def hashes_to_bytes(hashes: tuple[int, ...]) -> bytes:
-    """The way back of `hashes_of`."""
-    return np.array(hashes, dtype="<u8").tobytes()

@@ -98,6 +98,6 @@ def test_growth_replaces_the_stretch_that_it_continues():
     kept.take(first, NOW)
     second = kept.grown(range(15, 30), [0.9] * 15, NOW)
     assert [stretch.number for stretch in first.stretches] == [1]
-    assert [(stretch.number, len(stretch.hashes)) for stretch in second.stretches] == [(1, 20), (2, 10)]
+    assert [(stretch.number, len(stretch)) for stretch in second.stretches] == [(1, 20), (2, 10)]
     kept.take(second, NOW)
     assert kept.recent_hashes() == list(range(30))

@@ -17,6 +17,13 @@ async def test_a_second_of_the_rate_is_there_at_once_and_the_rest_comes_at_the_r
     assert seconds() - begin > 0.19
 
 
+async def test_half_a_second_of_the_rate_comes_together():
+    pace = Pace(40)
+    await pace.take(40)
+    assert await pace.take(100) >= 20
+    assert await pace.take(1) == 1
+
+
 async def test_tokens_that_are_given_back_are_there_again():
     pace = Pace(0.001)
     assert await pace.take(5) == 1

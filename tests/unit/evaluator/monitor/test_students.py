@@ -73,6 +73,8 @@ async def test_nothing_is_left_of_one_that_is_unregistered(database, students, i
         assert await database.run(lambda session, query=query: session.scalar(query)) == 1
     with pytest.raises(NotFound):
         await students.unregister("s")
+    again, _ = await students.register("s", spec_of())
+    assert again.student.number not in {1, students.watched("t").student.number}
 
 
 @pytest.fixture

@@ -407,7 +407,9 @@ class ObserveResponse(_message.Message):
     duplicates: _builtins.int
     """Those seen before."""
     sampled: _builtins.int
-    """Accepted ones that the teacher will label."""
+    """Accepted ones that the teacher will label: no more wait than come in 30 seconds of
+    the rate, nor than the window holds.
+    """
     shed: _builtins.int
     """Accepted ones that it would have labelled, had they not come faster than the rate."""
     @_builtins.property
@@ -433,7 +435,7 @@ Global___ObserveResponse: _TypeAlias = ObserveResponse  # noqa: Y015
 
 @_typing.final
 class Outcome(_message.Message):
-    """The truth of one observation."""
+    """The truth of one observation. The latest that is reported holds."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("totals", sa.JSON, nullable=False),
         sa.Column("reference", sa.JSON, nullable=False),
         sa.Column("last_event", sa.Double, nullable=True),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "observations",
