@@ -61,7 +61,7 @@ def _trainings(rank, folder):
     found = {"plain": run("plain", course(max_grad_norm=0.1)), "sharded": run("sharded", course(fully_sharded=True))}
     noisy = {"settings": course(token_budget=20), "dropout": 0.5}
     found["whole"] = run("whole", **noisy)
-    found["draw"] = torch.rand(1).item()
+    found["seed"] = torch.initial_seed()
     # One of the two is asked to stop.
     found["cut"] = run("cut", **noisy, control=Calm(stop_at=4 if rank == 1 else None))
     found["resumed"] = run("cut", **noisy)
