@@ -240,13 +240,13 @@ def test_a_worker_killed_in_each_stage_of_a_recipe_makes_the_same_models(eager, 
 
 
 @pytest.mark.parametrize("sharding", ["DATA_PARALLEL", "FULLY_SHARDED"])
-def test_two_processes_killed_make_the_model_of_one(eager, place, specs, undisturbed, sharding):
+def test_one_of_two_processes_killed_and_both_go_on_to_the_model_of_one(eager, place, specs, undisturbed, sharding):
     expected, server = undisturbed("dpo").model, eager()
     resources = pb.Resources(processes=2, sharding=pb.Sharding.Value(f"SHARDING_{sharding}"))
     with server.client() as trainer:
         run = created(trainer, specs("dpo"), f"killed-{sharding[:4].lower()}", resources=resources)
         after = reached(trainer, run, 20)
-        kill(workers(server))
+        kill(workers(server)[-1:])
         run = trainer.ended(run)
         again = steps_after(trainer, run, after)
     assert (run.status.state, run.status.attempt) == (SUCCEEDED, 1), run.status.error.message

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from w2s.artifacts import ArtifactRef, Parent
 from w2s.artifacts.schemas import LABELS_SCHEMA
 from w2s.artifacts.tables import CompletionDataset, LabelRow, labels_table, softmax, write_labels
+from w2s.jobs import Progress
+from w2s.models.checkpoint import load
+from w2s.models.classifier import Classifier
+from w2s.models.scorer import CompletionScorer
+from w2s.models.spec import BaseRef, ModelSpec
+from w2s.models.trainable import build_language_model
 from w2s_trainer.loop.scoring import outputs_of
 from w2s_trainer.spec import Dpo, Kind, Objective
 from w2s_trainer.stages.desk import Desk
-from w2s_trainer.stages.stage import Trained
+from w2s_trainer.stages.stage import Stage, encoder
 from w2s_trainer.stages.supervised import Supervised
 
 # The published scale of a margin of summed log-probabilities, in nats.
@@ -49,20 +58,22 @@ def class_logits(outputs: Tensor, counts: Tensor | None, objective: Objective) -
     return torch.stack([first - second, torch.zeros_like(first)], dim=-1)
 
 
-def label(trained: Trained, objective: Objective, data: Supervised, desk: Desk, hop: int, model: ArtifactRef) -> None:
+def label(stage: Stage, data: Supervised, desk: Desk, hop: int, model: ArtifactRef) -> None:
     """Writes a hop's labels of a dataset as `labels/<run>-hop-<n>`; every process of the run takes part.
 
+    They are what the model says as it is stored, so that the digest that they name is of what made them.
+
     Args:
-        trained: The hop's model.
-        objective: What it was trained for.
+        stage: What the hop's model was trained by.
         data: What is labelled; its own labels are not looked at.
         desk: Where to write.
         hop: The hop's number, from 0.
         model: The hop's model as it is stored.
     """
     assert not isinstance(data.table, CompletionDataset)
+    desk.send(Progress("label"))
     key = f"{desk.run_id}-hop-{hop}"
-    logits = _logits(trained, objective, data, desk)
+    logits = _logits(stage, model, data, desk)
     if not desk.first:
         return
     probabilities = softmax(logits)
@@ -81,14 +92,26 @@ def label(trained: Trained, objective: Objective, data: Supervised, desk: Desk, 
         write_labels(draft.path, [labels_table(rows, (f"runs/{desk.run_id}", key, model.digest))])
 
 
-def _logits(trained: Trained, objective: Objective, data: Supervised, desk: Desk) -> NDArray[np.float32]:
+def _logits(stage: Stage, model: ArtifactRef, data: Supervised, desk: Desk) -> NDArray[np.float32]:
+    module, tokenizer = _stored(stage, model, desk)
+    nn.Module.to(module, desk.device)
+    examples = encoder(stage, module, tokenizer, desk)(data.blind())
     found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(data.table)
-    examples = trained.encode(data.blind())
-    for rows, outputs, targets in outputs_of(
-        trained.trainable.module, examples, desk.device, desk.settings.token_budget
-    ):
-        for row, logits in zip(
-            rows, class_logits(outputs, targets.get("counts"), objective).cpu().numpy(), strict=True
-        ):
-            found[row] = logits
+    with torch.autocast(desk.device.type, torch.bfloat16, desk.course(stage.training).bfloat16):
+        for rows, outputs, targets in outputs_of(module, examples, desk.device, desk.settings.token_budget):
+            logits = class_logits(outputs, targets.get("counts"), stage.objective).cpu().numpy()
+            for row, said in zip(rows, logits, strict=True):
+                found[row] = said
     return np.stack(found)
+
+
+def _stored(
+    stage: Stage, model: ArtifactRef, desk: Desk
+) -> tuple[Classifier | CompletionScorer, PreTrainedTokenizerBase]:
+    base = BaseRef(uri=model.uri, digest=model.digest)
+    weights = desk.sources.resolve(base, "hops")
+    if stage.objective.kind is Kind.LANGUAGE_MODEL:
+        whole = build_language_model(ModelSpec(base=base, max_length=stage.model.max_length), weights)
+        return whole.module, whole.tokenizer
+    checkpoint = load(Path(weights.location), "hops")
+    return checkpoint.model, checkpoint.tokenizer

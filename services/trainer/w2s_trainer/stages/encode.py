@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from w2s.artifacts.tables import CompletionDataset, Dataset, PairDataset
 from w2s.errors import InvalidArgument
+from w2s.models.checkpoint import Checkpoint
+from w2s.models.classifier import Classifier
 from w2s.models.features import FeatureCache
 from w2s.models.predict import Predictor
+from w2s.models.scorer import CompletionScorer
 from w2s.models.spec import ModelSpec
-from w2s.models.trainable import Trainable
 from w2s_trainer.data import (
     AnswerEncoder,
     ClassificationExamples,
@@ -39,7 +42,8 @@ class Encoder:
     """Encodes datasets for one model and one objective.
 
     Args:
-        trainable: The model, untrained as yet and on its device.
+        module: The model, on its device; what trains of it is not looked at.
+        tokenizer: The model's tokenizer.
         spec: What it was made of.
         objective: What it is trained for.
         cache: A local folder for what can be computed again.
@@ -51,7 +55,8 @@ class Encoder:
 
     def __init__(
         self,
-        trainable: Trainable,
+        module: Classifier | CompletionScorer,
+        tokenizer: PreTrainedTokenizerBase,
         spec: ModelSpec,
         objective: Objective,
         *,
@@ -61,7 +66,8 @@ class Encoder:
         reference: Reference | None,
         tick: Tick,
     ) -> None:
-        self._trainable = trainable
+        self._module = module
+        self._tokenizer = tokenizer
         self._spec = spec
         self._objective = objective
         self._features = FeatureCache(cache / "features")
@@ -88,21 +94,21 @@ class Encoder:
         table = data.table
         if not isinstance(table, Dataset) or data.targets is None:
             raise self._unfit("examples with classes")
-        config = self._trainable.checkpoint.model.config
+        assert isinstance(self._module, Classifier)
+        config = self._module.config
         examples = ClassificationExamples.of_texts(
-            self._trainable.tokenizer, config, table.ids, table.texts, table.pairs, data.targets, data.truth
+            self._tokenizer, config, table.ids, table.texts, table.pairs, data.targets, data.truth
         )
         if not config.body_frozen:
             return examples
-        predictor = Predictor(self._trainable.checkpoint, self._features, self._budget, bfloat16=self._bfloat16)
+        checkpoint = Checkpoint(self._module, self._tokenizer)
+        predictor = Predictor(checkpoint, self._features, self._budget, bfloat16=self._bfloat16)
         features = predictor.features(table.texts, table.pairs, _spaced(self._tick))
         return ClassificationExamples.of_features(table.ids, features, data.targets, data.truth, examples.cut)
 
     def _rewards(self, data: Supervised) -> RewardExamples:
         table, targets = self._pairs(data)
-        encoder = AnswerEncoder(
-            self._trainable.tokenizer, self._spec.max_length, chat_template=self._spec.chat_template
-        )
+        encoder = AnswerEncoder(self._tokenizer, self._spec.max_length, chat_template=self._spec.chat_template)
         return RewardExamples.of_pairs(
             encoder, table.ids, table.prompts, table.firsts, table.seconds, targets[:, 0], data.truth
         )
@@ -138,7 +144,7 @@ class Encoder:
         return data.table, data.targets
 
     def _encoder(self) -> CompletionEncoder:
-        tokenizer, length = self._trainable.tokenizer, self._spec.max_length
+        tokenizer, length = self._tokenizer, self._spec.max_length
         return CompletionEncoder(tokenizer, length, chat_template=self._spec.chat_template)
 
     def _unfit(self, wanted: str) -> InvalidArgument:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from w2s.artifacts.tables import Dataset
 from w2s.errors import InvalidArgument
 from w2s.jobs import Progress
+from w2s.models.classifier import Classifier
 from w2s.models.scorer import CompletionScorer
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
@@ -113,14 +115,12 @@ class Trained:
     Attributes:
         trainable: The model, on its device.
         outcome: How training ended.
-        encode: Encodes datasets for it, without a reference.
         examples: How many examples it was trained on.
         truncated: How many of them were cut to its length.
     """
 
     trainable: Trainable
     outcome: Outcome
-    encode: Encoder
     examples: int
     truncated: int
 
@@ -140,7 +140,7 @@ def train(stage: Stage, desk: Desk) -> Trained:
     torch.manual_seed(stage.training.seed)
     trainable = _build(stage)
     nn.Module.to(trainable.module, desk.device)
-    encode = _encoder(stage, trainable, desk, _reference(stage, trainable, desk))
+    encode = encoder(stage, trainable.module, trainable.tokenizer, desk, _reference(stage, trainable, desk))
     examples = concat([encode(data) for data in stage.learnt])
     loss = criterion(stage.objective, _radius(stage))
     course = desk.course(stage.training)
@@ -161,8 +161,36 @@ def train(stage: Stage, desk: Desk) -> Trained:
     )
     if outcome.stopped:
         raise Stopped
-    plain = _encoder(stage, trainable, desk, None)
-    return Trained(trainable, outcome, plain, len(examples.ids), examples.truncated)
+    return Trained(trainable, outcome, len(examples.ids), examples.truncated)
+
+
+def encoder(
+    stage: Stage,
+    module: Classifier | CompletionScorer,
+    tokenizer: PreTrainedTokenizerBase,
+    desk: Desk,
+    reference: Reference | None = None,
+) -> Encoder:
+    """Encodes datasets for a stage's model.
+
+    Args:
+        stage: The stage.
+        module: Its model, on the device: as it is built or as it is stored.
+        tokenizer: The model's tokenizer.
+        desk: What the run's process works with.
+        reference: Gives the reference's log-probabilities; None where none are asked for.
+    """
+    return Encoder(
+        module,
+        tokenizer,
+        stage.model,
+        stage.objective,
+        cache=desk.cache,
+        budget=desk.settings.token_budget,
+        bfloat16=desk.course(stage.training).bfloat16,
+        reference=reference,
+        tick=lambda done, total: desk.send(Progress("encode", done, total)),
+    )
 
 
 def _build(stage: Stage) -> Trainable:
@@ -188,19 +216,6 @@ def _reference(stage: Stage, trainable: Trainable, desk: Desk) -> Reference | No
         desk.device,
         desk.settings.token_budget,
         bfloat16=desk.course(stage.training).bfloat16,
-    )
-
-
-def _encoder(stage: Stage, trainable: Trainable, desk: Desk, reference: Reference | None) -> Encoder:
-    return Encoder(
-        trainable,
-        stage.model,
-        stage.objective,
-        cache=desk.cache,
-        budget=desk.settings.token_budget,
-        bfloat16=desk.course(stage.training).bfloat16,
-        reference=reference,
-        tick=lambda done, total: desk.send(Progress("encode", done, total)),
     )
 
 

@@ -103,9 +103,10 @@ class _Run:
             training=(hop.training or self.spec.training).model_copy(update={"evaluations": 0}),
             data=read(self.desk.store, dataset, self._labels(index), skip_unlabeled=self.spec.skip_unlabeled),
         )
-        trained = train(stage, self.desk)
-        model = self._store(f"hop-{index}", stage, trained, [*stage.data.parents, stage.weights.parent])
-        label(trained, stage.objective, read(self.desk.store, self._next(index)), self.desk, index, model)
+        if model is None:
+            parents = [*stage.data.parents, stage.weights.parent]
+            model = self._store(f"hop-{index}", stage, train(stage, self.desk), parents)
+        label(stage, read(self.desk.store, self._next(index)), self.desk, index, model)
         self.desk.wait_for_all()
         # What was there before stays, whoever made it.
         self._has_labelled(index, model)

@@ -57,6 +57,8 @@ def main(
     send = outbox.send if rank == 0 else _keep_to_oneself
     context = RunContext(run_id, order.spec, order.resources, settings, send, stop_requested, rank, world)
     outcome = _outcome(context, execute)
+    if outcome is None:
+        return 1
     if rank == 0 or "error" in outcome:
         outbox.end(outcome)
     return 1 if "error" in outcome else _STOPPED_CODE if "stopped" in outcome else 0
@@ -78,16 +80,25 @@ def _stop_flag() -> Callable[[], bool]:
     return lambda: stopped
 
 
-def _outcome(context: RunContext, execute: Execute | None) -> Message:
+def _outcome(context: RunContext, execute: Execute | None) -> Message | None:
+    """How a process ended; None where it could not go on without another one, which may say why itself."""
     try:
         return {"result": (execute or _training())(context)}
     except Stopped:
         return {"stopped": True}
     except Exception as error:
+        if context.world > 1 and _lost_another(error):
+            log.warning("another process of the run is gone", extra={"reason": _first_line(error)})
+            return None
         failure = as_failure(error)
         if isinstance(failure, Internal):
             log.exception("run failed")
         return {"error": {"code": failure.code, "message": failure.message}}
+
+
+def _lost_another(error: Exception) -> bool:
+    # gloo has no error of its own: its messages begin with the place in its sources.
+    return isinstance(error, torch.distributed.DistError) or "/gloo/" in _first_line(error)
 
 
 def _training() -> Execute:

@@ -21,7 +21,9 @@ def encoder(weights, tmp_path):
         trainable, told = build_classifier(spec, weights("encoder"), ["no", "yes"]), []
         objective = Objective.model_validate({"cross_entropy": {}})
         settings = {"cache": tmp_path, "budget": 1, "bfloat16": bfloat16, "reference": None}
-        return Encoder(trainable, spec, objective, **settings, tick=lambda *far: told.append(far)), told
+        return Encoder(
+            trainable.module, trainable.tokenizer, spec, objective, **settings, tick=lambda *far: told.append(far)
+        ), told
 
     return make
 
