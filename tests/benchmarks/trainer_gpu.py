@@ -290,7 +290,8 @@ def measure(objective: str, size: Size, device: torch.device, report: Report, *,
     examples = sequences(size, 1 if objective == "sft" else 2)
     if objective == "dpo":
         examples = referenced(examples, model, size, device)
-    checkpointing = needs_checkpointing(model, max(examples.lengths), size.budget, device)
+    longest = examples.sequences * max(examples.lengths)
+    checkpointing = needs_checkpointing(model, longest, size.budget, device, bfloat16=True, shards=1)
     if checkpointing:
         model.enable_checkpointing()
     course = Course(

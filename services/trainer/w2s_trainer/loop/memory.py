@@ -59,7 +59,7 @@ def training_bytes(model: nn.Module, tokens: int, *, bfloat16: bool, shards: int
 
 
 def needs_checkpointing(
-    model: nn.Module, longest: int, budget: int, device: torch.device, *, bfloat16: bool = True, shards: int = 1
+    model: nn.Module, longest: int, budget: int, device: torch.device, *, bfloat16: bool, shards: int
 ) -> bool:
     """Whether activations are to be computed again in the backward pass, to save their memory.
 
@@ -68,7 +68,7 @@ def needs_checkpointing(
         longest: Tokens of the longest example, all of its sequences together.
         budget: Padded tokens of a micro-batch.
         device: Where it is trained.
-        bfloat16: As `training_bytes`; the default is a GPU's.
+        bfloat16: As `training_bytes`.
         shards: As `training_bytes`.
 
     Returns:

@@ -41,6 +41,7 @@ class Desk:
         self.workspace = self.store.workspace("models", context.run_id)
         self.cache = Path(self.settings.cache_folder)
         self.first = context.rank == 0
+        self.world = context.world
         self._context = context
         self.device = _device(self.settings.device, context.world)
         self._saved = time.monotonic()
@@ -63,7 +64,7 @@ class Desk:
             seed=training.seed,
             evaluations=training.evaluations,
             token_budget=self.settings.train_token_budget or (16384 if on_gpu else 1024),
-            fully_sharded=self._context.resources.sharding is Sharding.FULLY_SHARDED and self._context.world > 1,
+            fully_sharded=self._context.resources.sharding is Sharding.FULLY_SHARDED and self.world > 1,
         )
 
     def checkpoints(self, stage: str) -> Checkpoints:
@@ -84,7 +85,7 @@ class Desk:
 
     def wait_for_all(self) -> None:
         """Waits until all processes of the run are here."""
-        if self._context.world > 1 and dist.is_initialized():
+        if self.world > 1 and dist.is_initialized():
             dist.barrier()
 
 

@@ -144,7 +144,14 @@ def train(stage: Stage, desk: Desk) -> Trained:
     examples = concat([encode(data) for data in stage.learnt])
     loss = criterion(stage.objective, _radius(stage))
     course = desk.course(stage.training)
-    if needs_checkpointing(trainable.module, max(examples.lengths), course.token_budget, desk.device):
+    if needs_checkpointing(
+        trainable.module,
+        examples.sequences * max(examples.lengths),
+        course.token_budget,
+        desk.device,
+        bfloat16=course.bfloat16,
+        shards=desk.world if course.fully_sharded else 1,
+    ):
         trainable.module.enable_checkpointing()
     outcome = fit(
         trainable.module,
