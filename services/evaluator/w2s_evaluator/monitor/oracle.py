@@ -118,12 +118,8 @@ class Oracle:
         Raises:
             Refusal: There was no answer; all may be asked again.
         """
-        examples = [common.Example(id=row.id, text=row.text, text_pair=row.text_pair) for row in rows]
-        start = time.perf_counter()
         try:
-            response = await _answer(
-                self._stub.Label(pb.LabelRequest(examples=examples, teacher=teacher), timeout=_TIMEOUT_S)
-            )
+            response = await self._ask(rows, teacher)
         except Refusal as refusal:
             if refusal.status != "INVALID_ARGUMENT":
                 raise
@@ -131,8 +127,6 @@ class Oracle:
                 return [Said(problem=refusal.message)]
             half = len(rows) // 2
             return [*await self.label(rows[:half], teacher), *await self.label(rows[half:], teacher)]
-        finally:
-            self._observe(time.perf_counter() - start)
         version = Version(response.teacher.teacher, response.teacher.revision, response.teacher.digest)
         return [_said(version, label) for label in response.labels]
 
@@ -150,6 +144,15 @@ class Oracle:
                 raise Refusal("ABORTED", f"{version.teacher} has been registered anew")
             self._classes[version] = tuple(teacher.label_names)
         return self._classes[version]
+
+    async def _ask(self, rows: Sequence[Asked], teacher: str) -> pb.LabelResponse:
+        examples = [common.Example(id=row.id, text=row.text, text_pair=row.text_pair) for row in rows]
+        request = pb.LabelRequest(examples=examples, teacher=teacher)
+        start = time.perf_counter()
+        try:
+            return await _answer(self._stub.Label(request, timeout=_TIMEOUT_S))
+        finally:
+            self._observe(time.perf_counter() - start)
 
 
 async def _answer(call: Awaitable[R]) -> R:
