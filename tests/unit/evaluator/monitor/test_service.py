@@ -6,11 +6,10 @@ import pytest
 from sqlalchemy import select, update
 
 from w2s.errors import FailedPrecondition
-from w2s_evaluator.monitor.labelling import Labelled
 from w2s_evaluator.monitor.service import Monitor
 from w2s_evaluator.monitor.storing import forget_old, read_waiting, store_labels, store_truths
 from w2s_evaluator.monitor.tables import ObservationRow, from_bytes
-from w2s_evaluator.monitor.window import Version
+from w2s_evaluator.monitor.window import Labelled, Version
 from w2s_evaluator.settings import EvaluatorSettings
 
 from .conftest import observation, spec_of
