@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from w2s.artifacts.workspace import Workspace
 from w2s.errors import DataLoss, FailedPrecondition, NotFound
 
 _MANIFEST = "manifest.json"
+# Nobody fills a draft for so long without adding a file to it.
+_ABANDONED_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ class ArtifactStore:
         uri = self.uri(kind, key)
         staging = self._staging() if self._local else Path(tempfile.mkdtemp())
         staging.mkdir(parents=True, exist_ok=True)
+        if self._local:
+            _remove_abandoned(staging.parent)
         draft = Draft(staging)
         try:
             yield draft
@@ -217,6 +222,15 @@ class ArtifactStore:
         if not folder.exists():
             fetch(self._fs, f"{self._base}/{below}", manifest.files, folder)
         return folder
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes what processes that were killed had begun to write."""
+    oldest = time.time() - _ABANDONED_S
+    for path in parent.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _holds(folder: Path, manifest: Manifest) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import time
 from pathlib import Path
 
 import fsspec
@@ -77,6 +78,15 @@ def test_a_write_that_raises_leaves_nothing(any_store, tmp_path):
     assert any_store.find("datasets", "one") is None
     assert not draft.path.exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_a_killed_process_had_begun_is_removed_a_day_later(store, tmp_path):
+    drafts = tmp_path / "artifacts" / ".staging"
+    for name, age in (("abandoned", 25 * 3600), ("under-way", 3600)):
+        (drafts / name).mkdir(parents=True)
+        os.utime(drafts / name, (time.time() - age,) * 2)
+    put(store, "a")
+    assert [path.name for path in drafts.iterdir()] == ["under-way"]
 
 
 def test_nobody_sees_a_draft_before_its_block_ends(any_store):
