@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from w2s.common.v1 import common_pb2 as common
 from w2s.evaluator.v1 import evaluator_pb2 as pb
-from w2s.metrics import Agreement, Area, Calibration, Deception, Estimate, McNemar, Pgr, median_pgr
+from w2s.metrics import Agreement, Calibration, Estimate, McNemar, Pgr, median_pgr
 from w2s.rpc.convert import estimate, interval, proportion
 from w2s_evaluator.comparisons.compare import Comparison
 from w2s_evaluator.comparisons.deception import Assessment
+from w2s_evaluator.deception import deception_message
 
 
 def comparison_message(found: Comparison) -> pb.Comparison:
@@ -41,30 +42,12 @@ def comparisons_message(found: Sequence[Comparison]) -> pb.CompareAllResponse:
 def assessment_message(found: Assessment) -> pb.DeceptionAssessment:
     """The proto of an assessment."""
     return pb.DeceptionAssessment(
-        figures=_deception(found.figures),
-        sweep=map(_deception, found.sweep),
+        figures=deception_message(found.figures),
+        sweep=map(deception_message, found.sweep),
         blind_spot_rate=estimate(found.blind_spots),
         weak_temperature=found.weak_temperature,
         strong_temperature=found.strong_temperature,
         examples=found.examples,
-    )
-
-
-def _deception(value: Deception) -> pb.DeceptionFigures:
-    return pb.DeceptionFigures(
-        threshold=value.threshold,
-        areas=map(_area, value.areas),
-        score_errors=estimate(value.ds_errors),
-        score_conflict_tax=_maybe(value.ds_conflict_tax),
-        base_rate=estimate(value.base_rate),
-        lift=estimate(value.lift),
-        difference_to_no_conflict=_maybe(value.difference_to_no_conflict),
-    )
-
-
-def _area(value: Area) -> pb.KnowledgeArea:
-    return pb.KnowledgeArea(
-        strong_known=value.strong_known, weak_known=value.weak_known, right=value.right, wrong=value.wrong
     )
 
 

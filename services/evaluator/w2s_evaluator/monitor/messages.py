@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from w2s.common.v1 import common_pb2 as common
-from w2s.evaluator.v1 import evaluator_pb2
 from w2s.evaluator.v1 import monitor_pb2 as pb
-from w2s.metrics.deception import Area, Deception
 from w2s.metrics.estimate import Estimate
 from w2s.rpc.convert import estimate, spec_message, timestamp
+from w2s_evaluator.deception import deception_message
 from w2s_evaluator.monitor.figures import Figures
 from w2s_evaluator.monitor.observation import Acknowledgement, Observation, moment
 from w2s_evaluator.monitor.reports import Report
@@ -62,27 +61,9 @@ def _figures(value: Figures) -> pb.MonitorFigures:
         blind_spot_rate=_defined(value.blind_spot_rate),
         student_accuracy=_defined(value.student_accuracy),
         teacher_accuracy=_defined(value.teacher_accuracy),
-        deception=_deception(value.deception) if value.deception else None,
+        deception=deception_message(value.deception) if value.deception else None,
     )
 
 
 def _defined(value: Estimate) -> common.Estimate | None:
     return None if value.value is None else estimate(value)
-
-
-def _deception(value: Deception) -> evaluator_pb2.DeceptionFigures:
-    return evaluator_pb2.DeceptionFigures(
-        threshold=value.threshold,
-        areas=map(_area, value.areas),
-        score_errors=estimate(value.ds_errors),
-        score_conflict_tax=estimate(value.ds_conflict_tax) if value.ds_conflict_tax else None,
-        base_rate=estimate(value.base_rate),
-        lift=estimate(value.lift),
-        difference_to_no_conflict=(
-            estimate(value.difference_to_no_conflict) if value.difference_to_no_conflict else None
-        ),
-    )
-
-
-def _area(value: Area) -> evaluator_pb2.KnowledgeArea:
-    return evaluator_pb2.KnowledgeArea(**vars(value))
