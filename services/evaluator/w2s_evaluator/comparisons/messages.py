@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from w2s.common.v1 import common_pb2 as common
 from w2s.evaluator.v1 import evaluator_pb2 as pb
-from w2s.metrics import Agreement, Calibration, Estimate, McNemar, Pgr, median_pgr
+from w2s.metrics import Agreement, Calibration, McNemar, Pgr, median_pgr
 from w2s.rpc.convert import estimate, interval, proportion
 from w2s_evaluator.comparisons.compare import Comparison
 from w2s_evaluator.comparisons.deception import Assessment
@@ -70,7 +69,3 @@ def _mcnemar(value: McNemar) -> pb.McNemar:
 
 def _calibration(value: Calibration) -> pb.Calibration:
     return pb.Calibration(**vars(value))
-
-
-def _maybe(value: Estimate | None) -> common.Estimate | None:
-    return None if value is None else estimate(value)
