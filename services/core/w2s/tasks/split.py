@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from w2s.errors import FailedPrecondition
-from w2s.tasks.task import Row
+from w2s.tasks.draws import order
+from w2s.tasks.rows import Item
+
+T = TypeVar("T", bound=Item)
 
 
-def split_components(rows: Sequence[Row], sizes: dict[str, int], salts: dict[str, str]) -> dict[str, list[Row]]:
+def split_components(rows: Sequence[T], sizes: dict[str, int], salts: dict[str, str]) -> dict[str, list[T]]:
     """Splits whole connected components: rows that share a text, directly or through others.
 
     Splits are filled in the order of `sizes`. A split's salt orders the components it draws
@@ -26,10 +29,10 @@ def split_components(rows: Sequence[Row], sizes: dict[str, int], salts: dict[str
         FailedPrecondition: There are too few rows.
     """
     components = _components(rows)
-    splits: dict[str, list[Row]] = {}
+    splits: dict[str, list[T]] = {}
     for name, size in sizes.items():
         splits[name] = []
-        for key in sorted(components, key=lambda key: _hash(salts[name], key)):
+        for key in sorted(components, key=lambda key: order(salts[name], key)):
             if len(splits[name]) >= size:
                 break
             splits[name] += components.pop(key)
@@ -38,7 +41,7 @@ def split_components(rows: Sequence[Row], sizes: dict[str, int], salts: dict[str
     return splits
 
 
-def split_texts(rows: Sequence[Row], sizes: dict[str, int], salts: dict[str, str]) -> dict[str, list[Row]]:
+def split_texts(rows: Sequence[T], sizes: dict[str, int], salts: dict[str, str]) -> dict[str, list[T]]:
     """Gives each text to one split and keeps the rows whose texts are all in the same one.
 
     A split that gets the share f of the texts keeps about f^m of the rows with m texts, so
@@ -57,7 +60,7 @@ def split_texts(rows: Sequence[Row], sizes: dict[str, int], salts: dict[str, str
         raise FailedPrecondition("there are no rows to split")
     weights = {name: size ** (1 / len(rows[0].texts)) for name, size in sizes.items()}
     homes = {text: _home(text, weights, salts) for row in rows for text in row.texts}
-    kept: dict[str, list[Row]] = defaultdict(list)
+    kept: dict[str, list[T]] = defaultdict(list)
     for row in rows:
         split = {homes[text] for text in row.texts}
         if len(split) == 1:
@@ -65,20 +68,28 @@ def split_texts(rows: Sequence[Row], sizes: dict[str, int], salts: dict[str, str
     for name, size in sizes.items():
         if size and not kept[name]:
             raise FailedPrecondition(f"no row has all its texts in the split {name}; ask for fewer splits")
-    return {name: sorted(kept[name], key=lambda row: _hash(salts[name], row.id))[:size] for name, size in sizes.items()}
+    return {name: sorted(kept[name], key=lambda row: order(salts[name], row.id))[:size] for name, size in sizes.items()}
 
 
-def shared_texts(splits: dict[str, Iterable[Row]]) -> set[str]:
+def deal(items: Sequence[T], sizes: Mapping[str, int], salts: Mapping[str, str]) -> dict[str, list[T]]:
+    """Gives each item to one split, by its first text; the shares go with the sizes."""
+    dealt: dict[str, list[T]] = {name: [] for name in sizes}
+    for item in items:
+        dealt[_home(item.texts[0], sizes, salts)].append(item)
+    return dealt
+
+
+def shared_texts(splits: Mapping[str, Iterable[Item]]) -> set[str]:
     """Texts that occur in more than one split; empty when the split is sound."""
     homes: dict[str, set[str]] = defaultdict(set)
     for name, rows in splits.items():
         for row in rows:
             for text in row.texts:
-                homes[_normal(text)].add(name)
+                homes[normal(text)].add(name)
     return {text for text, names in homes.items() if len(names) > 1}
 
 
-def _components(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _components(rows: Sequence[T]) -> dict[str, list[T]]:
     """Connected components by the smallest row id in each (union-find over texts)."""
     leader: dict[str, str] = {}
 
@@ -90,29 +101,25 @@ def _components(rows: Sequence[Row]) -> dict[str, list[Row]]:
         return text
 
     for row in rows:
-        first, *others = (_normal(text) for text in row.texts)
+        first, *others = (normal(text) for text in row.texts)
         for other in others:
             leader[find(other)] = find(first)
-    members: dict[str, list[Row]] = defaultdict(list)
+    members: dict[str, list[T]] = defaultdict(list)
     for row in rows:
-        members[find(_normal(row.text))].append(row)
+        members[find(normal(row.texts[0]))].append(row)
     return {min(row.id for row in group): group for group in members.values()}
 
 
-def _home(text: str, weights: dict[str, float], salts: dict[str, str]) -> str:
+def _home(text: str, weights: Mapping[str, float], salts: Mapping[str, str]) -> str:
     """The split a text belongs to: each split in turn takes its share of what is left."""
     remaining = sum(weights.values())
     for name, weight in weights.items():
-        if int(_hash(salts[name], _normal(text))[:12], 16) / 16**12 < weight / remaining:
+        if int(order(salts[name], normal(text))[:12], 16) / 16**12 < weight / remaining:
             return name
         remaining -= weight
     return name
 
 
-def _normal(text: str) -> str:
+def normal(text: str) -> str:
     """Case and spacing do not make a text another one."""
     return " ".join(text.lower().split())
-
-
-def _hash(salt: str, key: str) -> str:
-    return hashlib.sha256(f"{salt}\0{key}".encode()).hexdigest()

@@ -1,69 +1,83 @@
-"""What a task is: where its rows come from and how they become examples."""
+"""What a task is: where its rows come from, how they become examples, and what is measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-@dataclass(frozen=True)
-class Row:
-    """A source row before it becomes an example.
+from w2s.metrics import Direction, direction_of
+from w2s.tasks.conversions import AnyConversion, Kind
+from w2s.tasks.origins import Origin, Scalar
 
-    Attributes:
-        id: Stable and distinct within the task.
-        text: The first text.
-        text_pair: The second text; None for single-text tasks.
-        label: The true class, an index into the task's `label_names`.
-    """
-
-    id: str
-    text: str
-    text_pair: str | None
-    label: int
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The texts of the row."""
-        return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
+Family = Literal["nlp", "preference", "safety", "toxicity", "legal", "reasoning", "instructions", "chess", "arithmetic"]
 
 
-@dataclass(frozen=True)
-class Task:
-    """A classification task, as data.
+class Task(BaseModel):
+    """A task, as data.
 
     Attributes:
         name: Its key in the registry.
         title: A few words for people.
-        source: Address of the rows, such as `pkg://PACKAGE/FILE.jsonl`.
-        text: The source column of the first text.
-        text_pair: The source column of the second text; empty for none.
-        label: The source column of the label; empty when `conversion` makes labels.
-        label_values: The label column's values in the order of `label_names`.
-        label_names: The classes.
-        conversion: How rows become examples: `labelled` takes the source's label;
-            `relevance` asks whether the second text belongs to the first, and draws
-            half of the second texts from the most similar other rows (hard negatives).
+        family: What it is about.
+        source: Where its rows come from.
+        conversion: How they become examples, pairs or completions.
+        where: Values by column of the rows that are kept; empty to keep all.
+        max_rows: Source rows that are read at most, in the source's order.
+        max_characters: Characters of a text, beyond which its row is left out.
+        balanced: Whether rows of the larger classes are left out, by the row's id, until each
+            class of a split has as many as the smallest.
         split_by: `component` keeps rows together that share a text, and loses none;
             `text` gives each text to one split and drops the rows whose texts fall apart,
             for sources in which nearly everything is connected.
-        pair_words: Words the second text is cut to; 0 for all.
+        split_as: The task whose splits, and whose draws, it shares; empty for its own.
         metric: What is reported.
         licence: The licence of the source.
         version: Raised whenever the examples change.
     """
 
-    name: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")
     title: str
-    source: str
-    text: str
-    label_names: tuple[str, ...]
-    licence: str
-    text_pair: str = ""
-    label: str = ""
-    label_values: tuple[str, ...] = field(default=())
-    conversion: Literal["labelled", "relevance"] = "labelled"
+    family: Family
+    source: Origin
+    conversion: AnyConversion
+    where: dict[str, tuple[Scalar, ...]] = {}
+    max_rows: int = Field(default=200_000, ge=1)
+    max_characters: int = Field(default=20_000, ge=1)
+    balanced: bool = False
     split_by: Literal["component", "text"] = "component"
-    pair_words: int = 0
-    metric: Literal["accuracy"] = "accuracy"
-    version: int = 1
+    split_as: str = ""
+    metric: str
+    licence: str
+    version: int = Field(default=1, ge=1)
+
+    @field_validator("metric")
+    @classmethod
+    def _is_known(cls, metric: str) -> str:
+        try:
+            direction_of(metric)
+        except KeyError:
+            raise ValueError("must be a metric of w2s.metrics.METRICS") from None
+        return metric
+
+    @property
+    def kind(self) -> Kind:
+        """What its rows are."""
+        return self.conversion.kind_of_task
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The classes; none without labels."""
+        return self.conversion.label_names
+
+    @property
+    def direction(self) -> Direction:
+        """Which way its metric gets better."""
+        return direction_of(self.metric)
+
+    @property
+    def offline(self) -> bool:
+        """Whether its rows are there without a network, once `make setup` has run."""
+        return self.source.offline

@@ -11,7 +11,7 @@ from w2s.tasks import Task
 def make_task(tmp_path, monkeypatch):
     """Makes a task whose source is a package with the given rows."""
 
-    def make(rows, **settings) -> Task:
+    def make(rows, conversion=None, **settings) -> Task:
         package = tmp_path / "tinydata"
         package.mkdir(exist_ok=True)
         (package / "__init__.py").touch()
@@ -22,11 +22,13 @@ def make_task(tmp_path, monkeypatch):
         fields = {
             "name": "tiny",
             "title": "",
-            "source": "pkg://tinydata/rows.jsonl",
-            "text": "q",
-            "label_names": ("no", "yes"),
+            "family": "nlp",
+            "source": {"kind": "package", "uri": "pkg://tinydata/rows.jsonl"},
+            "conversion": {"kind": "labelled", "text": "{q}", "label": "l", "labels": {"no": [0], "yes": [1]}}
+            | (conversion or {}),
+            "metric": "accuracy",
             "licence": "CC0-1.0",
         }
-        return Task(**{**fields, **settings})
+        return Task.model_validate({**fields, **settings})
 
     return make

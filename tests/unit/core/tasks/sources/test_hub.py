@@ -1,0 +1,71 @@
+"""A data set of the hub is read through the hub's own client: here from its cache, with the network off."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+COMMIT = "c" * 40
+
+READ = """
+import json, sys
+from w2s.tasks.origins import HubOrigin
+from w2s.tasks.sources import open_source
+settings = {"kind": "hub", "name": "org/tiny", "verified": False, **json.loads(sys.argv[1])}
+source = open_source(HubOrigin.model_validate(settings))
+held_out = None if source.held_out is None else [row["q"] for row in source.held_out]
+print(json.dumps([source.revision, [row["q"] for row in source.rows], held_out]))
+"""
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A hub cache that holds org/tiny, with a script, on the branch of Parquet copies."""
+    folder = tmp_path / "hub" / "datasets--org--tiny"
+    snapshot = folder / "snapshots" / COMMIT
+    for split, shards in {"train": [["a"], ["b", "c"]], "test": [["d"]]}.items():
+        for number, shard in enumerate(shards):
+            path = snapshot / "default" / split / f"{number:04}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist([{"q": q} for q in shard]), path)
+    (snapshot / "tiny.py").write_text("raise SystemExit('the script ran')")
+    branch = folder / "refs" / "refs" / "convert" / "parquet"
+    branch.parent.mkdir(parents=True)
+    branch.write_text(COMMIT)
+    return tmp_path / "hub"
+
+
+def read(hub, **settings):
+    return subprocess.run(
+        [sys.executable, "-c", READ, json.dumps(settings)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
+
+
+def test_a_data_sets_files_are_read_shard_by_shard_at_its_commit(hub):
+    ended = read(hub, test_splits=["test"])
+    assert json.loads(ended.stdout) == [COMMIT, ["a", "b", "c"], ["d"]], ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"splits": ["validation"]}, "org/tiny has no default/validation/"),
+        ({"name": "org/other"}, "FailedPrecondition"),
+        ({"revision": "main"}, "FailedPrecondition"),
+        ({"trust_remote_code": True}, "Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_not_there_is_refused(hub, settings, error):
+    ended = read(hub, **settings)
+    assert ended.returncode == 1
+    assert error in ended.stderr
