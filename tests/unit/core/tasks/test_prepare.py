@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
-from collections import Counter
 
 import pytest
 
@@ -34,6 +35,20 @@ def test_offline_tasks_give_balanced_splits_that_share_no_text(name):
             # Four standard deviations of a fair coin; a source's own labels are 45 % to 55 %, too.
             assert abs(positive - len(rows) / 2) < 4 * (len(rows) / 4) ** 0.5
     assert shared_texts(splits) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "digests"),
+    [
+        ("boolq_relevance", ("fba22a199fd077b1", "d2e1cb5690e80336")),
+        ("privacy_policy_qa", ("e8a922d67dca1bbd", "7d8bc5de1e0f686c")),
+    ],
+)
+def test_examples_that_figures_were_published_on_do_not_change(name, digests):
+    splits = prepare(get_task(name), SplitSizes(weak_train=300, transfer=300, validation=100, test=200), seed=4)
+    for part, digest in zip(("test", "transfer"), digests, strict=True):
+        said = json.dumps([[row.id, row.text, row.text_pair, row.label] for row in splits[part]])
+        assert hashlib.sha256(said.encode()).hexdigest()[:16] == digest
 
 
 def test_seeds_share_the_test_split_and_differ_in_the_rest(task):

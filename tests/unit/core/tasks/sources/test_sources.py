@@ -33,7 +33,7 @@ def test_a_file_of_ones_own_is_below_the_folder_for_them(tmp_path, monkeypatch):
     for path in ("../secret.csv", "link.csv", "/etc/passwd"):
         with pytest.raises(InvalidArgument):
             open_source(FileOrigin(kind="file", path=path))
-    with pytest.raises(FailedPrecondition, match="no none.csv"):
+    with pytest.raises(FailedPrecondition, match=r"no none\.csv"):
         open_source(FileOrigin(kind="file", path="none.csv"))
     monkeypatch.delenv("W2S_DATA_ROOT")
     with pytest.raises(FailedPrecondition, match="W2S_DATA_ROOT"):
