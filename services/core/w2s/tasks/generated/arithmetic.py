@@ -53,7 +53,7 @@ class Difficulty(BaseModel):
 
 EASY = Difficulty(name="easy", steps=1, largest=20, operations=("add", "subtract"))
 MEDIUM = Difficulty(name="medium", steps=2, largest=9, operations=("add", "subtract"))
-HARD = Difficulty(name="hard", steps=3, largest=20, operations=("add", "subtract", "multiply"))
+HARD = Difficulty(name="hard", steps=3, largest=9, operations=("add", "subtract"))
 
 
 def arithmetic_rows(difficulty: Difficulty, seed: int) -> Iterator[dict[str, str]]:

@@ -18,13 +18,13 @@ from w2s.tasks.draws import identity, pick
 _RANKS = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
 _PLAY_NODES = 1_000
 _JUDGE_NODES = 20_000
-# Moves of both sides before a puzzle: the opening is over, and a prompt stays below 250 tokens.
+# Moves of both sides before a puzzle: the opening is over, and a prompt stays below 300 tokens.
 _PLIES = range(10, 61)
 # Centipawns, seen by the side to move.
 _GAP, _KEPT, _WON = 200, -100, 300
 _MATE = 100_000
-# About half of the puzzles take an engine more nodes than this.
-_HARD_FROM_NODES = 1_000
+# Nearly half of the puzzles take Stockfish 15.1 so many.
+_HARD_FROM_NODES = 300
 
 
 @contextlib.contextmanager
