@@ -1,0 +1,60 @@
+"""Finds the final answer of a solution, and writes it in one way."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_HASHES = re.compile(r"####\s*(.+)")
+_SAYS = re.compile(r"\banswer(?:\s+is|\s*[:=])\s*:?\s*(.+)", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?: ?/ ?\d+)?|-?\.\d+")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
+_PLAIN = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)")
+_MARKUP = re.compile(r"\\(?:left|right|displaystyle|,|!|;|:)|\\text\{\s*([^{}]*?)\s*\}")
+
+
+def final_answer(solution: str) -> str:
+    """The final answer of a solution: what is boxed last, else what follows `####`, else what the answer is said
+    to be, else the last number, else all of it.
+
+    Args:
+        solution: Text with or without LaTeX.
+
+    Returns:
+        Without dollars, units after a number, thousands separators and a full stop at the end; empty for none.
+    """
+    return _plain(_boxed(solution) or _after(_HASHES, solution) or _after(_SAYS, solution) or _last_number(solution))
+
+
+def _boxed(solution: str) -> str:
+    start = solution.rfind("\\boxed{")
+    if start < 0:
+        return ""
+    depth, begin = 1, start + len("\\boxed{")
+    for place in range(begin, len(solution)):
+        depth += {"{": 1, "}": -1}.get(solution[place], 0)
+        if depth == 0:
+            return solution[begin:place]
+    return ""
+
+
+def _after(pattern: re.Pattern[str], solution: str) -> str:
+    found = pattern.findall(solution)
+    return found[-1] if found else ""
+
+
+def _last_number(solution: str) -> str:
+    found = _NUMBER.findall(solution)
+    return found[-1] if found else solution
+
+
+def _plain(answer: str) -> str:
+    text = _MARKUP.sub(lambda match: match.group(1) or "", answer).replace("\\$", "").replace("$", "").strip()
+    text = _THOUSANDS.sub("", text.rstrip(". "))
+    number = re.match(rf"({_PLAIN.pattern})\s*(?:\\?%|[A-Za-z ]+)?$", text)
+    return _shortest(number.group(1)) if number else text
+
+
+def _shortest(number: str) -> str:
+    value = Decimal(number).normalize()
+    return f"{value:f}" if value else "0"
