@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from w2s.metrics import Direction, direction_of
 from w2s.tasks.conversions import AnyConversion, Kind
@@ -30,7 +30,7 @@ class Task(BaseModel):
         split_by: `component` keeps rows together that share a text, and loses none;
             `text` gives each text to one split and drops the rows whose texts fall apart,
             for sources in which nearly everything is connected.
-        split_as: The task whose splits, and whose draws, it shares; empty for its own.
+        split_as: A name by which tasks of one source share their splits and draws; empty for the task's own.
         metric: What is reported.
         licence: The licence of the source.
         version: Raised whenever the examples change.
@@ -61,6 +61,12 @@ class Task(BaseModel):
         except KeyError:
             raise ValueError("must be a metric of w2s.metrics.METRICS") from None
         return metric
+
+    @model_validator(mode="after")
+    def _has_classes_to_balance(self) -> Task:
+        if self.balanced and self.kind != "classification":
+            raise ValueError("balanced is for tasks of classification")
+        return self
 
     @property
     def kind(self) -> Kind:

@@ -18,7 +18,7 @@ def make_task(tmp_path, monkeypatch):
         lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
         (package / "rows.jsonl").write_text("\n".join(lines))
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr("w2s.tasks.sources.DATA_PACKAGES", {"tinydata"})
+        monkeypatch.setattr("w2s.tasks.sources.opening.DATA_PACKAGES", {"tinydata"})
         fields = {
             "name": "tiny",
             "title": "",

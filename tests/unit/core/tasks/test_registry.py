@@ -10,6 +10,7 @@ FILE = """
 title = "Is the answer yes?"
 metric = "nll"
 licence = "CC0-1.0"
+balanced = true
 
 [source]
 kind = "file"
@@ -63,6 +64,11 @@ def test_a_task_is_one_file_named_as_it_in_its_familys_folder(write):
         ('"{q}"', '"{q.__class__!r}"', "braces must hold the name of a column"),
         ('"labelled"', '"exec"', "exec"),
         ("[source]", "[source", "no task"),
+        (
+            '"labelled"\ntext = "{q}"\nlabel = "l"\nlabels = { no = ["0"], yes = ["1"] }',
+            '"completion"\nprompt = "{q}"',
+            "balanced",
+        ),
     ],
 )
 def test_a_file_that_says_what_no_task_has_is_refused(write, old, new, problem):

@@ -11,6 +11,9 @@ from w2s.tasks.draws import coin
 from w2s.tasks.rows import Row
 from w2s.tasks.text import Fields
 
+# Passages that are compared with all others at a time.
+_BLOCK = 1024
+
 
 class Relevance(Texts):
     """Asks whether the second text belongs to the first.
@@ -56,7 +59,10 @@ def nearest(passages: Sequence[str]) -> list[int]:
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
     vectors = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit_transform(passages)
-    similarity = (vectors @ vectors.T).toarray()
-    similarity[range(len(passages)), range(len(passages))] = -1.0
-    places: list[int] = similarity.argmax(axis=1).tolist()
+    places: list[int] = []
+    for start in range(0, len(passages), _BLOCK):
+        similarity = (vectors[start : start + _BLOCK] @ vectors.T).toarray()
+        own = range(len(similarity))
+        similarity[own, range(start, start + len(similarity))] = -1.0
+        places += similarity.argmax(axis=1).tolist()
     return places

@@ -16,6 +16,8 @@ from w2s.errors import DataLoss, InvalidArgument
 
 # Rows that are held at a time, as one batch.
 _BATCH = 1024
+# Characters of a line.
+_LONGEST_LINE = 2**24
 
 
 def file_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -48,7 +50,9 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
 
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
     with _text(path) as lines:
-        for line in lines:
+        while line := lines.readline(_LONGEST_LINE):
+            if len(line) == _LONGEST_LINE:
+                raise ValueError(f"has {_LONGEST_LINE} characters or more")
             yield json.loads(line)
 
 

@@ -29,6 +29,12 @@ def test_rows_are_read_when_they_are_asked_for(tmp_path):
         next(rows)
 
 
+def test_a_line_without_end_is_not_held(tmp_path):
+    (tmp_path / "a.jsonl").write_text('"' + "x" * 2**24 + '"')
+    with pytest.raises(DataLoss, match="row 1: has 16777216 characters or more"):
+        list(file_rows(tmp_path / "a.jsonl"))
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("a.parquet", b"PAR1"), ("a.jsonl.gz", b"no gzip"), ("a.csv", b'q\n"open'), ("a.jsonl", b"\xff\xfe")],
