@@ -1,4 +1,4 @@
-"""A data set of the hub is read through the hub's own client: from its cache with the network off, or from a hub here."""
+"""The hub's own client reads a data set: from its cache with the network off, or from a hub in this process."""
 
 from __future__ import annotations
 
