@@ -6,6 +6,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from helpers.harness_task import DOCS, write_task
 from helpers.stored_models import store_language_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -14,25 +15,6 @@ from w2s.errors import FailedPrecondition, InvalidArgument
 from w2s.metrics import Direction
 from w2s_evaluator import benchmarks
 from w2s_evaluator.settings import EvaluatorSettings
-
-DOCS = [
-    {"question": f"{a} and {b}:", "choices": [f" {a + b}", f" {a * b}", " none"], "gold": n % 3}
-    for n, (a, b) in enumerate([(1, 2), (3, 4), (5, 6), (2, 7), (8, 3), (9, 9)])
-]
-TASK = """task: tiny_sums
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: FILE
-test_split: test
-output_type: multiple_choice
-doc_to_text: "{{question}}"
-doc_to_choice: choices
-doc_to_target: gold
-target_delimiter: ""
-metric_list:
-  - metric: acc
-"""
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +25,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def tasks(tmp_path, monkeypatch):
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    data = tmp_path / "sums.jsonl"
-    data.write_text("".join(json.dumps(doc) + "\n" for doc in DOCS))
-    (folder / "sums.yaml").write_text(TASK.replace("FILE", str(data)))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    return folder
+    return write_task(tmp_path / "tasks")
 
 
 def run(model, tasks, *names, check=lambda: None, **fields):
@@ -90,12 +67,6 @@ def test_a_local_task_gives_the_figures_of_the_model_s_own_log_probabilities(mod
     assert accuracy.estimate.standard_error == pytest.approx(np.std(right, ddof=1) / 6**0.5)
     assert accuracy.direction is Direction.HIGHER
     assert [json.loads(row["metrics"])["acc"] for row in rows] == list(map(float, right))
-
-
-def test_a_limit_and_shots_are_minded(model, tasks):
-    rows, metrics = run(model, tasks, "tiny_sums", limit=2, shots=0)
-    assert len(rows) == 2
-    assert {metric.estimate.n for metric in metrics} == {2}
 
 
 def test_an_unknown_task_is_named_with_those_that_are_near(model, tasks):

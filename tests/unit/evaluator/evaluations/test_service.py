@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
+from helpers.harness_task import write_task
 from prometheus_client import CollectorRegistry
 
 from w2s.artifacts import ArtifactRef
@@ -12,10 +13,8 @@ from w2s.database import Database
 from w2s.errors import AlreadyExists, InvalidArgument
 from w2s.evaluator.v1 import evaluator_pb2 as pb
 from w2s.jobs import State
-from w2s.metrics import Direction, Estimate
 from w2s_evaluator.evaluations.messages import evaluation_message
 from w2s_evaluator.evaluations.metrics import EvaluationMetrics
-from w2s_evaluator.evaluations.result import Metric
 from w2s_evaluator.evaluations.service import Evaluations
 from w2s_evaluator.evaluations.spec import Benchmarks, EvaluationSpec, Generation, TeacherSource
 from w2s_evaluator.scorers.protocol import ScorerKind
@@ -24,24 +23,15 @@ from w2s_evaluator.settings import EvaluatorSettings
 GENERATION = Generation(samples=2, max_new_tokens=4, temperature=1.0, scorers=tuple(ScorerKind)[:1], pass_at=(2,))
 
 
-class _Same:
-    name = "exact_match"
-
-    def score(self, prompt, reference, answers):
-        return [float(answer == reference) for answer in answers]
-
-    def canonical(self, answer):
-        return answer
-
-
 @pytest.fixture
-async def evaluations(store, supervisor, tmp_path, monkeypatch):
-    monkeypatch.setattr("w2s_evaluator.scorers.make", lambda *_: _Same(), raising=False)
+async def evaluations(store, supervisor, tmp_path):
     settings = EvaluatorSettings(
         artifact_root=store.root,
         database_url=f"sqlite:///{tmp_path}/state.db",
         cache_folder=tmp_path / "cache",
         supervisor_address=supervisor.target,
+        benchmark_tasks=write_task(tmp_path / "tasks"),
+        allow_hub=False,
         device="cpu",
         _cli_parse_args=[],
     )
@@ -192,20 +182,17 @@ async def test_a_cancelled_evaluation_leaves_nothing(evaluations, store, prompts
     assert (store.find("predictions", "cancelled"), store.workspace("predictions", "cancelled").names()) == (None, [])
 
 
-async def test_benchmarks_take_a_datasets_place(ended, store, language_model, monkeypatch):
-    metric = Metric("arc/acc", "", Estimate(0.5, 2, 0.1, None), Direction.HIGHER)
-    rows = [{"task": "arc", "id": "0", "acc": 1.0}, {"task": "arc", "id": "1", "acc": 0.0}]
-
-    def run(settings, folder, tasks, limit, shots, report, check):
-        assert (folder / "model.safetensors").exists()
-        assert (tasks, limit, shots) == (("arc",), 2, None)
-        return rows, [metric]
-
-    monkeypatch.setattr("w2s_evaluator.benchmarks.run", run, raising=False)
-    job = await ended(model=language_model, benchmarks=Benchmarks(tasks=("arc",), limit=2))
+async def test_benchmarks_take_a_datasets_place(ended, store, language_model):
+    job = await ended(model=language_model, benchmarks=Benchmarks(tasks=("tiny_sums",), limit=2))
     assert job.state is State.SUCCEEDED, job.error_message
     result = evaluation_message(job).result
-    assert [(m.name, m.estimate.value, m.estimate.n) for m in result.metrics] == [("arc/acc", 0.5, 2)]
+    (accuracy,) = [metric for metric in result.metrics if metric.name == "tiny_sums/acc"]
+    assert (accuracy.estimate.n, accuracy.estimate.value in (0, 0.5, 1)) == (2, True)
     artifact = store.read(result.predictions.uri, result.predictions.digest)
-    assert pq.read_table(artifact.path / "samples.parquet").to_pylist() == rows
+    rows = pq.read_table(artifact.path / "samples.parquet").to_pylist()
+    assert [(row["task"], row["id"]) for row in rows] == [("tiny_sums", "0"), ("tiny_sums", "1")]
     assert [parent.role for parent in artifact.manifest.parents] == ["model"]
+
+    job = await ended(model=language_model, benchmarks=Benchmarks(tasks=("no_such_task",)))
+    assert (job.state, job.error_code) == (State.FAILED, 3)
+    assert "benchmarks.tasks[0]: there is no task no_such_task" in job.error_message
