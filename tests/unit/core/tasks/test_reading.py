@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from w2s.errors import DataLoss
-from w2s.tasks import read_rows
+from w2s.tasks import Task, read_rows
 from w2s.tasks.reading import read_task
 
 PAIRED = {"text_pair": "{p}", "labels": {"no": ["False"], "yes": ["True"]}}
@@ -36,6 +36,16 @@ def test_only_rows_that_are_wanted_and_of_bearable_length_are_kept_and_the_other
     reading = read_task(make_task(rows, where={"lang": ["EN"]}, max_characters=50, max_rows=4))
     assert [row.text for row in reading.items] == ["a"]
     assert (reading.counts.read, reading.counts.left_out, reading.counts.too_long) == (4, 2, 1)
+
+
+@pytest.mark.parametrize("long", ["q", "a", "b"])
+def test_a_question_is_as_long_as_the_longest_of_its_texts(make_task, long):
+    conversion = {"kind": "binary_choice", "text": "{q} {answer}", "options": ["a", "b"], "correct_is": "first"}
+    row = {"q": "q", "a": "a", "b": "b"}
+    task = make_task([row, {**row, long: "x" * 99}], max_characters=50)
+    task = Task.model_validate({**task.model_dump(), "conversion": conversion})
+    reading = read_task(task)
+    assert (len(reading.items), reading.counts.too_long) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -86,4 +86,10 @@ class Conversion(BaseModel, ABC):
 
 def longest(item: Item) -> int:
     """Characters of an item's longest text."""
-    return max(len(value) for value in vars(item).values() if isinstance(value, str))
+    return max(len(text) for value in vars(item).values() for text in _texts(value))
+
+
+def _texts(value: object) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, tuple) else [value] if isinstance(value, str) else []

@@ -74,6 +74,8 @@ def _own_file(path: str) -> Path:
     if not root:
         raise FailedPrecondition(f"{path} is a file of your own: set {DATA_ROOT} to the folder that it is in")
     base = normalize_root(root)
+    if not base.startswith("file://"):
+        raise FailedPrecondition(f"{DATA_ROOT} must be a local folder, not {base}")
     found = Path(base.removeprefix("file://")) / confine(f"{base}/{path}", base, "task.source")
     if not found.is_file():
         raise FailedPrecondition(f"there is no {path} in {DATA_ROOT}")

@@ -35,6 +35,9 @@ def test_a_file_of_ones_own_is_below_the_folder_for_them(tmp_path, monkeypatch):
             open_source(FileOrigin(kind="file", path=path))
     with pytest.raises(FailedPrecondition, match=r"no none\.csv"):
         open_source(FileOrigin(kind="file", path="none.csv"))
+    monkeypatch.setenv("W2S_DATA_ROOT", "s3://bucket")
+    with pytest.raises(FailedPrecondition, match="must be a local folder"):
+        open_source(FileOrigin(kind="file", path="rows.csv"))
     monkeypatch.delenv("W2S_DATA_ROOT")
     with pytest.raises(FailedPrecondition, match="W2S_DATA_ROOT"):
         open_source(FileOrigin(kind="file", path="rows.csv"))
