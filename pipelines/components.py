@@ -1,4 +1,4 @@
-"""The pipeline's steps as KFP components.
+"""The steps that every pipeline shares, as KFP components.
 
 Bodies import the package and call one function: on a cluster the package is in the image, on
 a laptop in the environment. What a step does lives in `pipelines.steps`, versioned with it.
@@ -6,160 +6,83 @@ Annotations are evaluated by KFP, so this module does not postpone them, and bod
 they use, since their source travels alone.
 """
 
-from kfp import dsl
-from kfp.dsl import HTML, Artifact, Markdown, Metrics, Model, Output
+from kfp import dsl, kubernetes
+from kfp.dsl import Model, Output
 
 IMAGE = "w2s/pipelines-python:0.1.0"
 
 component = dsl.component(base_image=IMAGE, install_kfp_package=False)
 
+# Where the steps find the services on a cluster; locally the environment has the same names.
+CONFIG_MAP = "w2s-endpoints"
+_VARIABLES = ("W2S_SUPERVISOR_ADDRESS", "W2S_TRAINER_ADDRESS", "W2S_EVALUATOR_ADDRESS", "W2S_ARTIFACT_ROOT")
+# What a step shows the services, where they ask for it.
+SECRET = "w2s-token"  # noqa: S105 - the name of a Secret
 
-@component
-def plan_experiment(
-    data_task: str,
-    data_train_rows: int,
-    data_validation_rows: int,
-    data_test_rows: int,
-    weak_model: str,
-    weak_revision: str,
-    weak_layers: int,
-    weak_train_from_layer: int,
-    student_model: str,
-    student_revision: str,
-    student_layers: int,
-    student_train_from_layer: int,
-    train_encoding: str,
-    train_max_length: int,
-    train_epochs: int,
-    train_batch_size: int,
-    train_learning_rate: float,
-    train_head_learning_rate: float,
-    methods: list[str],
-    method_confidence_alpha: float,
-    seeds: list[int],
-    nonce: str,
-) -> list[dict]:
-    """Validates the experiment's settings, and lists its seeds."""
-    from pipelines import steps
+# A step that waits for a job may wait for days; any other is over in minutes.
+_LONG_S, _SHORT_S = 7 * 24 * 3600, 3600
 
-    plan = steps.plan(
-        {
-            "task": data_task,
-            "sizes": {
-                "weak_train": data_train_rows,
-                "transfer": data_train_rows,
-                "validation": data_validation_rows,
-                "test": data_test_rows,
-            },
-            "weak": {
-                "uri": weak_model,
-                "revision": weak_revision,
-                "layers": weak_layers,
-                "train_from_layer": weak_train_from_layer,
-            },
-            "student": {
-                "uri": student_model,
-                "revision": student_revision,
-                "layers": student_layers,
-                "train_from_layer": student_train_from_layer,
-            },
-            "training": {
-                "encoding": train_encoding,
-                "max_length": train_max_length,
-                "epochs": train_epochs,
-                "batch_size": train_batch_size,
-                "learning_rate": train_learning_rate,
-                "head_learning_rate": train_head_learning_rate,
-                "confidence_alpha": method_confidence_alpha,
-            },
-            "methods": methods,
-            "seeds": seeds,
-            "nonce": nonce,
-        }
-    )
-    return steps.list_seeds(plan)
+
+def on_cluster(task: dsl.PipelineTask, waits: bool = False) -> dsl.PipelineTask:
+    """Gives a step the services' addresses, a token where there is one, and the little that a client needs.
+
+    Args:
+        task: The step.
+        waits: It waits for a job of a service.
+    """
+    kubernetes.use_config_map_as_env(task, CONFIG_MAP, {name: name for name in _VARIABLES})
+    kubernetes.use_secret_as_env(task, SECRET, {"token": "W2S_TOKEN"}, optional=True)
+    kubernetes.set_timeout(task, _LONG_S if waits else _SHORT_S)
+    # The steps reach services whose jobs are idempotent already; a cached step would hide a lost artifact.
+    task.set_caching_options(False)
+    return task.set_cpu_request("100m").set_memory_request("512Mi")
 
 
 @component
-def prepare(arm: dict) -> dict:
-    """Writes the task's splits for a seed."""
+def prepare(data: dict) -> dict:
+    """Writes a task's splits for each seed."""
     from pipelines import steps
 
-    return steps.prepare(arm)
+    return steps.prepare(**data)
 
 
 @component
-def train_weak(arm: dict, datasets: dict, checkpoint: Output[Model]) -> dict:
-    """Trains the weak model on ground truth."""
+def train(item: dict, checkpoint: Output[Model]) -> dict:
+    """Trains a model."""
     from pipelines import steps
 
-    run = steps.train_weak(arm, datasets)
-    checkpoint.metadata.update(run["model"])
+    run = steps.train(item)
+    checkpoint.metadata.update(run.get("model", {}))
     return run
 
 
 @component
-def activate(arm: dict, run: dict) -> dict:
-    """Makes the trained weak model the active teacher."""
+def teach(item: dict) -> dict:
+    """Makes a trained model the active teacher."""
     from pipelines import steps
 
-    return steps.activate(arm, run)
+    return steps.teach(item)
 
 
 @component
-def label(arm: dict, datasets: dict, teacher: dict) -> dict:
-    """Has the teacher label the transfer split."""
+def label(item: dict, teacher: dict) -> dict:
+    """Has the teacher label a dataset."""
     from pipelines import steps
 
-    return steps.label(arm, datasets, teacher)
+    return steps.label(item, teacher)
 
 
 @component
-def evaluate_supervision(arm: dict, datasets: dict, run: dict, teacher: dict, labels: dict) -> dict:
-    """Evaluates the teacher and its labels, and returns the arm with all that was made."""
+def generate(item: dict, teacher: dict) -> dict:
+    """Has the teacher complete prompts."""
     from pipelines import steps
 
-    return steps.evaluate_supervision(arm, datasets, run, teacher, labels)
+    return steps.generate(item, teacher)
 
 
 @component
-def list_students(arms: list) -> list[dict]:
-    """Lists the students to train, the ceilings among them, each with its arm."""
+def evaluate(item: dict, run: dict) -> dict:
+    """Evaluates a trained model."""
     from pipelines import steps
 
-    return steps.list_students(arms)
-
-
-@component
-def train_student(student: dict, checkpoint: Output[Model]) -> dict:
-    """Trains a student on weak labels, or the ceiling on ground truth."""
-    from pipelines import steps
-
-    run = steps.train_student(student)
-    checkpoint.metadata.update(run["model"])
-    return run
-
-
-@component
-def evaluate_student(student: dict, run: dict) -> dict:
-    """Evaluates a student."""
-    from pipelines import steps
-
-    return steps.evaluate_student(student, run)
-
-
-@component
-def report(
-    arms: list,
-    students: list,
-    html: Output[HTML],
-    markdown: Output[Markdown],
-    metrics: Output[Metrics],
-    files: Output[Artifact],
-) -> None:
-    """Compares, and writes the report."""
-    from pipelines import steps
-
-    figures = steps.report(arms, students, html.path, markdown.path, files.path)
-    for name, value in figures.items():
-        metrics.log_metric(name, value)
+    return steps.evaluate(item, run)

@@ -3,84 +3,83 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from pipelines.config import CEILING, Plan
-from pipelines.reporting.model import Curve, Report, Result, Supervision, pgr_figure
+from pipelines.reporting.model import Curve, Failure, Report, Result, Supervision, pgr_figure
+from pipelines.steps import FAILED, compare, succeeded
+from pipelines.steps.compare import publication
+from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
+from pipelines.weak_to_strong.work import ceiling_of
 from w2s.client import Endpoints, connect
 from w2s.common.v1 import common_pb2 as pb
-from w2s.evaluator.v1 import evaluator_pb2, evaluator_pb2_grpc
+from w2s.errors import FailedPrecondition
+from w2s.evaluator.v1 import evaluator_pb2
 from w2s.provenance import code_version, environment
 from w2s.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 
 Json = dict[str, Any]
+# A weak model, a strong one and a method: places in the plan's lists, and a name.
+Kind = tuple[int, int, str]
 
 _TIMEOUT_S = 300.0
 
 
-def collect(plan: Plan, arms: list[Json], students: list[Json]) -> Report:
+def collect(plan: Plan, datasets: Json, truths: list[Json], arms: list[Json], students: list[Json]) -> Report:
     """Compares every student with its supervisor and its ceiling, and gathers what else is shown.
 
     Args:
         plan: The experiment.
-        arms: What each seed's supervision made.
-        students: What each student's evaluation made, the ceilings among them.
+        datasets: Its datasets by split, by seed.
+        truths: What was trained on ground truth, the ceilings among it.
+        arms: What each supervision made.
+        students: What became of each student.
+
+    Raises:
+        FailedPrecondition: Every student failed.
     """
-    by_seed = {int(arm["seed"]): arm for arm in arms}
-    by_item = {(student["method"], int(student["seed"])): student for student in students}
-    endpoints = Endpoints.from_environment()
-    with connect(endpoints.evaluator) as channel:
-        evaluator = evaluator_pb2_grpc.EvaluatorServiceStub(channel)
-        results = [
-            _row(plan, method, seed, _compare(evaluator, method, [seed], by_seed, by_item))
-            for method in plan.methods
-            for seed in plan.seeds
-        ]
-        summary = [
-            _row(plan, method, None, _compare(evaluator, method, plan.seeds, by_seed, by_item))
-            for method in plan.methods
-        ]
-    with connect(endpoints.trainer) as channel:
-        trainer = trainer_pb2_grpc.TrainerServiceStub(channel)
-        curves = [_curve(trainer, "weak", seed, arm["run"]["name"]) for seed, arm in by_seed.items()]
-        curves += [_curve(trainer, method, seed, s["run"]["name"]) for (method, seed), s in by_item.items()]
+    failures = [_failure(plan, student) for student in students if student["status"] == FAILED]
+    by_kind: dict[Kind, list[Json]] = defaultdict(list)
+    for student in succeeded(students):
+        of = student["of"]
+        by_kind[int(of["weak"]), int(of["strong"]), of["method"]].append(student)
+    if not by_kind:
+        raise FailedPrecondition(f"every student failed; the first because {failures[0].reason}")
     return Report(
-        results=results,
-        summary=summary,
-        supervision=[_supervision(arm) for arm in arms],
-        curves=curves,
-        provenance=_provenance(plan, arms, students),
+        results=[_row(plan, kind, [student], truths, arms) for kind, learned in by_kind.items() for student in learned],
+        summary=[_row(plan, kind, learned, truths, arms, pooled=True) for kind, learned in by_kind.items()],
+        failures=failures,
+        supervision=[_supervision(plan, arm) for arm in arms],
+        curves=_curves(plan, truths, succeeded(students)),
+        provenance=_provenance(plan, datasets, truths, arms, students),
     )
 
 
-def _compare(
-    evaluator: evaluator_pb2_grpc.EvaluatorServiceStub,
-    method: str,
-    seeds: list[int],
-    arms: dict[int, Json],
-    students: dict[tuple[str, int], Json],
-) -> evaluator_pb2.Comparison:
-    def ref(evaluated: Json) -> pb.PredictionsRef:
-        return pb.PredictionsRef(**evaluated["evaluation"]["predictions"])
-
-    return evaluator.Compare(
-        evaluator_pb2.CompareRequest(
-            weak=[ref(arms[seed]) for seed in seeds],
-            student=[ref(students[method, seed]) for seed in seeds],
-            ceiling=[ref(students[CEILING, seed]) for seed in seeds],
-        ),
-        timeout=_TIMEOUT_S,
+def _row(
+    plan: Plan, kind: Kind, students: Sequence[Json], truths: list[Json], arms: list[Json], pooled: bool = False
+) -> Result:
+    """A row of the report: of one student, or of the summary over a method's seeds, which is published."""
+    weak, strong, method = kind
+    seeds = [int(student["of"]["seed"]) for student in students]
+    supervisors = {int(arm["of"]["seed"]): arm for arm in arms if int(arm["of"]["weak"]) == weak}
+    teacher, learner = plan.models.weak[weak], plan.models.strong[strong]
+    found = compare(
+        weak=[supervisors[seed]["evaluation"] for seed in seeds],
+        student=[student["evaluation"] for student in students],
+        ceiling=[ceiling_of(truths, strong, seed)["evaluation"] for seed in seeds],
+        publish_as=publication(plan.data.task, teacher.tag, learner.tag, method) if pooled else "",
     )
+    return _result(plan, kind, None if pooled else seeds[0], found)
 
 
-def _row(plan: Plan, method: str, seed: int | None, found: evaluator_pb2.Comparison) -> Result:
-    """A comparison as a row of the report; of the summary where there is no seed."""
+def _result(plan: Plan, kind: Kind, seed: int | None, found: evaluator_pb2.Comparison) -> Result:
+    weak, strong, method = kind
     return Result(
-        dataset=plan.task,
-        weak=plan.weak.name,
-        student=plan.student.name,
+        dataset=plan.data.task,
+        weak=plan.models.weak[weak].title,
+        student=plan.models.strong[strong].title,
         method=method,
         seed=seed,
         weak_accuracy=found.weak.value,
@@ -94,45 +93,80 @@ def _row(plan: Plan, method: str, seed: int | None, found: evaluator_pb2.Compari
     )
 
 
+def _failure(plan: Plan, student: Json) -> Failure:
+    of = student["of"]
+    return Failure(
+        weak=plan.models.weak[int(of["weak"])].title,
+        student=plan.models.strong[int(of["strong"])].title,
+        method=of["method"],
+        seed=int(of["seed"]),
+        reason=student["reason"],
+    )
+
+
 def _value(share: pb.Proportion) -> float | None:
     return share.value if share.HasField("value") else None
 
 
-def _curve(trainer: trainer_pb2_grpc.TrainerServiceStub, method: str, seed: int, run: str) -> Curve:
+def _curves(plan: Plan, truths: list[Json], students: list[Json]) -> list[Curve]:
+    with connect(Endpoints.from_environment().trainer) as channel:
+        trainer = trainer_pb2_grpc.TrainerServiceStub(channel)
+        found = [
+            _curve(trainer, role, plan_models[int(place)].title, truth)
+            for truth in truths
+            for role, plan_models in ((WEAK, plan.models.weak), (CEILING, plan.models.strong))
+            for place in truth["of"][role]
+        ]
+        return found + [
+            _curve(trainer, s["of"]["method"], plan.models.strong[int(s["of"]["strong"])].title, s) for s in students
+        ]
+
+
+def _curve(trainer: trainer_pb2_grpc.TrainerServiceStub, method: str, model: str, made: Json) -> Curve:
     points: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for event in trainer.WatchRun(trainer_pb2.WatchRunRequest(name=run), timeout=_TIMEOUT_S):
-        for name, value in event.progress.metrics.items():
-            points[name].append((event.progress.step, value))
-    return Curve(method=method, seed=seed, points=dict(points))
+    request = trainer_pb2.WatchRunRequest(name=made["run"]["run"])
+    for event in trainer.WatchRun(request, timeout=_TIMEOUT_S):
+        # What comes before the run's own training has steps of its own.
+        if event.progress.stage in ("train", "evaluate"):
+            for name, value in event.progress.metrics.items():
+                points[name].append((event.progress.step, value))
+    return Curve(method=method, model=model, seed=int(made["of"]["seed"]), points=dict(points))
 
 
-def _supervision(arm: Json) -> Supervision:
+def _supervision(plan: Plan, arm: Json) -> Supervision:
     labels = arm["label_evaluation"]
     return Supervision(
-        seed=int(arm["seed"]),
-        teacher=arm["teacher"]["name"],
+        weak=plan.models.weak[int(arm["of"]["weak"])].title,
+        seed=int(arm["of"]["seed"]),
+        teacher=arm["teacher"]["teacher"],
         label_accuracy=labels["accuracy"],
         reliability=labels["reliability"],
     )
 
 
-def _provenance(plan: Plan, arms: list[Json], students: list[Json]) -> Json:
+def _provenance(plan: Plan, datasets: Json, truths: list[Json], arms: list[Json], students: list[Json]) -> Json:
     return {
         "plan": plan.model_dump(mode="json"),
         "code_version": code_version(),
         "environment": environment() | {"kfp": metadata.version("kfp")},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seeds": {
-            int(arm["seed"]): {
-                "datasets": arm["datasets"],
-                "teacher": arm["teacher"],
-                "labels": arm["labels"],
-                "weak_run": arm["run"]["name"],
-            }
-            for arm in arms
-        },
-        "students": [
-            {"method": s["method"], "seed": int(s["seed"]), "run": s["run"]["name"], "model": s["run"]["model"]}
-            for s in students
-        ],
+        "datasets": datasets,
+        "ground_truth": [_made(truth) for truth in truths],
+        "supervision": [_of(arm) | {"teacher": arm["teacher"], "labels": arm["labels"]} for arm in arms],
+        "students": [_made(student) for student in succeeded(students)],
     }
+
+
+def _made(result: Json) -> Json:
+    return _of(result) | {"run": result["run"]["run"], "model": result["run"]["model"]}
+
+
+def _of(result: Json) -> Json:
+    return {name: _whole(value) for name, value in result["of"].items()}
+
+
+def _whole(value: Any) -> Any:
+    """KFP has made numbers doubles, and places and seeds are whole ones."""
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, float) else value

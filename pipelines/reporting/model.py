@@ -52,10 +52,21 @@ class Result(BaseModel):
     pgr_median: float | None = None
 
 
+class Failure(BaseModel):
+    """A student that there is not, and why."""
+
+    weak: str
+    student: str
+    method: str
+    seed: int
+    reason: str
+
+
 class Curve(BaseModel):
     """What a run logged: (step, value) points by figure, such as `loss`."""
 
     method: str
+    model: str
     seed: int
     points: dict[str, list[tuple[int, float]]]
 
@@ -69,8 +80,9 @@ class Bin(BaseModel):
 
 
 class Supervision(BaseModel):
-    """The weak labels of a seed, held against ground truth on the transfer split."""
+    """The weak labels of a model and a seed, held against ground truth on the transfer split."""
 
+    weak: str
     seed: int
     teacher: str
     label_accuracy: float
@@ -78,13 +90,19 @@ class Supervision(BaseModel):
 
 
 class Report(BaseModel):
-    """Everything the report shows, and what made it."""
+    """Everything the report shows, and what made it: one student at least did not fail."""
 
     results: list[Result]
     summary: list[Result]
+    failures: list[Failure]
     supervision: list[Supervision]
     curves: list[Curve]
     provenance: dict[str, Any]
+
+    @property
+    def gaps(self) -> list[tuple[str, str]]:
+        """The (weak, strong) pairs, in the order of the summary."""
+        return list(dict.fromkeys((row.weak, row.student) for row in self.summary))
 
 
 def pgr_figure(pgr: evaluator_pb2.Pgr) -> PgrFigure:

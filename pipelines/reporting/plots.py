@@ -14,10 +14,18 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.config import CEILING
-from pipelines.reporting.model import Report
+from pipelines.reporting.model import Report, Result, Supervision
+from pipelines.weak_to_strong.plan import BOOTSTRAPPING, CEILING, CONFIDENCE, GENERATIVE, NAIVE, PROBE, WEAK
 
-_COLORS = {"weak": "#8a8f98", "naive": "#2f6fde", "confidence": "#e07b22", CEILING: "#2a9d5c"}
+_COLORS = {
+    WEAK: "#8a8f98",
+    NAIVE: "#2f6fde",
+    CONFIDENCE: "#e07b22",
+    BOOTSTRAPPING: "#b5485d",
+    GENERATIVE: "#5b8c9e",
+    PROBE: "#9a7d0a",
+    CEILING: "#2a9d5c",
+}
 _STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -37,9 +45,13 @@ def draw(report: Report) -> dict[str, bytes]:
 
 
 def _accuracy(report: Report) -> Figure:
-    """Accuracy of the weak model, each method and the ceiling, a dot a seed."""
+    """Accuracy of weak models, students and ceilings: a dot a seed, or a panel a weak model where there are several."""
+    return _accuracy_of_gap(report) if len(report.gaps) == 1 else _accuracy_by_gap(report)
+
+
+def _accuracy_of_gap(report: Report) -> Figure:
     first = report.results[0].method
-    groups = {"weak": [r.weak_accuracy for r in report.results if r.method == first]}
+    groups = {WEAK: [r.weak_accuracy for r in report.results if r.method == first]}
     for row in report.results:
         groups.setdefault(row.method, []).append(row.student_accuracy)
     groups[CEILING] = [r.ceiling_accuracy for r in report.results if r.method == first]
@@ -59,28 +71,58 @@ def _accuracy(report: Report) -> Figure:
     return figure
 
 
+def _accuracy_by_gap(report: Report) -> Figure:
+    teachers = list(dict.fromkeys(weak for weak, _ in report.gaps))
+    learners = list(dict.fromkeys(student for _, student in report.gaps))
+    figure, panels = plt.subplots(
+        1, len(teachers), figsize=(1.6 + 3.2 * len(teachers), 3.6), sharey=True, squeeze=False
+    )
+    for axes, teacher in zip(panels[0], teachers, strict=True):
+        rows = [row for row in report.summary if row.weak == teacher]
+        for method in _methods(rows):
+            _line(axes, learners, [(r.student, r.student_accuracy) for r in rows if r.method == method], method)
+        _line(axes, learners, [(row.student, row.ceiling_accuracy) for row in rows], CEILING)
+        axes.axhline(rows[0].weak_accuracy, color=_color(WEAK), lw=1.4, ls="--", label=WEAK)
+        axes.set(xticks=range(len(learners)), xticklabels=learners, title=f"taught by {teacher}")
+        axes.tick_params(axis="x", labelrotation=20)
+    panels[0][0].set(ylabel="test accuracy (mean of seeds)")
+    panels[0][-1].legend(frameon=False)
+    return figure
+
+
+def _line(axes: Axes, learners: list[str], values: list[tuple[str, float]], name: str) -> None:
+    points = sorted({(learners.index(learner), value) for learner, value in values})
+    axes.plot(*zip(*points, strict=True), marker="o", ms=5, lw=1.4, color=_color(name), label=name)
+
+
 def _pgr(report: Report) -> Figure:
-    """PGR with intervals: each seed, and each method over all seeds."""
-    rows = [(f"{r.method}, seed {r.seed}", r.method, r.pgr) for r in report.results]
-    rows += [(f"{r.method}, all seeds", r.method, r.pgr) for r in report.summary]
-    figure, axes = plt.subplots(figsize=(6.4, 0.8 + 0.36 * len(rows)))
-    for y, (_, method, pgr) in enumerate(rows):
+    """PGR with intervals: each seed, and each method over all seeds; of several gaps the latter alone."""
+    one = len(report.gaps) == 1
+    rows = [(f"{r.method}, seed {r.seed}", r) for r in report.results if one]
+    rows += [(f"{r.method}, all seeds" if one else f"{r.weak} > {r.student}, {r.method}", r) for r in report.summary]
+    figure, axes = plt.subplots(figsize=(6.4 if one else 8.4, 0.8 + 0.36 * len(rows)))
+    for y, (_, row) in enumerate(rows):
+        pgr = row.pgr
         if pgr.value is None or pgr.low is None or pgr.high is None:
             axes.annotate(pgr.status, (0.02, y), va="center", color="#a33")
             continue
-        pooled = y >= len(report.results)
-        axes.plot([pgr.low, pgr.high], [y, y], color=_color(method), lw=5 if pooled else 2, alpha=0.55)
-        axes.scatter([pgr.value], [y], color=_color(method), s=60 if pooled else 30, zorder=3)
+        pooled = row.seed is None
+        axes.plot([pgr.low, pgr.high], [y, y], color=_color(row.method), lw=5 if pooled else 2, alpha=0.55)
+        axes.scatter([pgr.value], [y], color=_color(row.method), s=60 if pooled else 30, zorder=3)
     for x in (0, 1):
         axes.axvline(x, color="black", lw=0.8, ls=":")
     axes.set(
         yticks=range(len(rows)),
-        yticklabels=[label for label, _, _ in rows],
+        yticklabels=[label for label, _ in rows],
         xlabel="performance gap recovered (0: weak, 1: ceiling)",
         title="PGR with 95 % bootstrap intervals",
     )
     axes.invert_yaxis()
     return figure
+
+
+def _methods(rows: list[Result]) -> list[str]:
+    return list(dict.fromkeys(row.method for row in rows))
 
 
 def _curves(report: Report) -> Figure:
@@ -111,13 +153,18 @@ def _labels(report: Report) -> Figure:
     for supervision in report.supervision:
         bins = supervision.reliability
         axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], marker="o", ms=4, lw=1.2, alpha=0.85,
-                  label=f"seed {supervision.seed}")  # fmt: skip
+                  label=_name(report, supervision))  # fmt: skip
         counts.plot([b.confidence for b in bins], [b.n for b in bins], drawstyle="steps-mid", lw=1.2, alpha=0.85)
     axes.plot([0.5, 1], [0.5, 1], color="black", lw=0.8, ls=":", label="calibrated")
     axes.set(ylabel="share right", title="Weak labels: confidence against correctness")
     axes.legend(frameon=False)
     counts.set(xlabel="confidence of the label", ylabel="labels")
     return figure
+
+
+def _name(report: Report, supervision: Supervision) -> str:
+    seed = f"seed {supervision.seed}"
+    return seed if len({s.weak for s in report.supervision}) == 1 else f"{supervision.weak}, {seed}"
 
 
 def _color(name: str) -> str:

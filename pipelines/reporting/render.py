@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from statistics import mean, median
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.reporting.model import PgrFigure, Report, Result
+from pipelines.reporting.model import Report, Result
 from pipelines.reporting.plots import draw
+from pipelines.reporting.summary import format_pgr, summarise
 
 _CAPTIONS = {
     "accuracy": "Test accuracy of the weak supervisor, of students trained on its labels, and of the ceiling.",
@@ -19,9 +21,10 @@ _CAPTIONS = {
 
 
 def write(report: Report, folder: Path) -> None:
-    """Writes `report.json`, `report.html` and the plots into a folder."""
+    """Writes `report.json`, `report.html`, `summary.json` and the plots into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(report.model_dump_json(indent=1))
+    (folder / "summary.json").write_text(summarise(report).model_dump_json(indent=1))
     plots = draw(report)
     for name, png in plots.items():
         (folder / f"{name}.png").write_bytes(png)
@@ -39,31 +42,38 @@ def html(report: Report, plots: dict[str, bytes]) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The summary as a Markdown table."""
-    head = "| method | weak | student | ceiling | agreement | PGR (95 % interval) | median over seeds |"
-    lines = [f"## Weak-to-strong on {report.summary[0].dataset}", "", head, "|---|---|---|---|---|---|---|"]
-    return "\n".join([*lines, *(_line(row) for row in report.summary), ""])
-
-
-def format_pgr(pgr: PgrFigure) -> str:
-    """A PGR as text: `0.71 [0.60, 0.82]`, or its status where it means nothing."""
-    if pgr.value is None:
-        return pgr.status
-    return f"{pgr.value:.2f} [{pgr.low:.2f}, {pgr.high:.2f}]"
+    """The summary as a Markdown table, and what failed."""
+    head = "| weak | strong | method | weak accuracy | student | ceiling | agreement | PGR (95 % interval) | median |"
+    lines = [f"## Weak-to-strong on {report.summary[0].dataset}", "", head, "|---|---|---|---|---|---|---|---|---|"]
+    failed = [f"- {f.method}, seed {f.seed}, {f.weak} > {f.student}: {f.reason}" for f in report.failures]
+    return "\n".join(
+        [*lines, *(_line(row) for row in report.summary), "", *(["Failed:", "", *failed, ""] if failed else [])]
+    )
 
 
 def figures(report: Report) -> dict[str, float]:
-    """Scalar metrics under names that are the same in every run, so that KFP lines runs up."""
-    found = {"accuracy_weak": report.summary[0].weak_accuracy, "accuracy_ceiling": report.summary[0].ceiling_accuracy}
-    for row in report.summary:
-        found[f"accuracy_{row.method}"] = row.student_accuracy
-        found[f"agreement_{row.method}"] = row.agreement
-        if row.pgr.value is not None:
-            found[f"pgr_{row.method}"] = row.pgr.value
+    """Scalar metrics under names that are the same in every run, so that KFP lines runs up.
+
+    Of several gaps, a method's figures are means over them, and its PGR the median of those that are OK, as the
+    paper aggregates.
+    """
+    found = {
+        "accuracy_weak": mean(row.weak_accuracy for row in report.summary),
+        "accuracy_ceiling": mean(row.ceiling_accuracy for row in report.summary),
+        "students_failed": float(len(report.failures)),
+    }
+    for method in dict.fromkeys(row.method for row in report.summary):
+        rows = [row for row in report.summary if row.method == method]
+        found[f"accuracy_{method}"] = mean(row.student_accuracy for row in rows)
+        found[f"agreement_{method}"] = mean(row.agreement for row in rows)
+        recovered = [row.pgr.value for row in rows if row.pgr.value is not None]
+        if recovered:
+            found[f"pgr_{method}"] = median(recovered)
     return found
 
 
 def _line(row: Result) -> str:
-    median = "" if row.pgr_median is None else f"{row.pgr_median:.2f}"
+    over_seeds = "" if row.pgr_median is None else f"{row.pgr_median:.2f}"
     accuracies = f"{row.weak_accuracy:.3f} | {row.student_accuracy:.3f} | {row.ceiling_accuracy:.3f}"
-    return f"| {row.method} | {accuracies} | {row.agreement:.3f} | {format_pgr(row.pgr)} | {median} |"
+    figures = f"{accuracies} | {row.agreement:.3f} | {format_pgr(row.pgr)} | {over_seeds}"
+    return f"| {row.weak} | {row.student} | {row.method} | {figures} |"

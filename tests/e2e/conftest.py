@@ -12,9 +12,9 @@ from w2s_cli.local import LocalServices
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> tuple[Path, str]:
-    """One small demo with two seeds: its folder, and what it printed."""
+    """One small demo with two seeds, and a method that its models cannot learn by: its folder, and what it printed."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    process = start("demo", f"--out={out}", "--seeds=3,4", *TINY)
+    process = start("demo", f"--out={out}", "--seeds=3,4", "--methods=naive,confidence,generative", *TINY)
     printed, _ = process.communicate(timeout=280)
     assert process.returncode == 0, printed
     return out, printed

@@ -47,12 +47,14 @@ def test_the_figures_follow_from_the_predictions(report, store):
         table = pq.read_table(path / "predictions.parquet")
         for parent in manifest["parents"]:
             by_parent[parent["role"], parent["digest"]] = table
-    seeds = report["provenance"]["seeds"]
-    models = {(s["method"], s["seed"]): s["model"]["digest"] for s in report["provenance"]["students"]}
+    made = report["provenance"]
+    teachers = {s["seed"]: s["teacher"]["digest"] for s in made["supervision"]}
+    models = {(s["method"], s["seed"]): s["model"]["digest"] for s in made["students"]}
+    ceilings = {t["seed"]: t["model"]["digest"] for t in made["ground_truth"] if t["ceiling"]}
     for row in report["results"]:
-        weak = correct(by_parent["teacher", seeds[str(row["seed"])]["teacher"]["digest"]])
+        weak = correct(by_parent["teacher", teachers[row["seed"]]])
         student = correct(by_parent["model", models[row["method"], row["seed"]]])
-        ceiling = correct(by_parent["model", models["ceiling", row["seed"]]])
+        ceiling = correct(by_parent["model", ceilings[row["seed"]]])
         assert row["weak_accuracy"] == pytest.approx(weak.mean())
         assert row["student_accuracy"] == pytest.approx(student.mean())
         assert row["ceiling_accuracy"] == pytest.approx(ceiling.mean())
@@ -81,15 +83,22 @@ def test_every_figure_can_be_walked_back_to_the_data(report, store):
 
 
 def test_the_teacher_never_saw_what_the_student_is_tested_on(report, store):
-    for seed in report["provenance"]["seeds"].values():
+    datasets = report["provenance"]["datasets"].values()
+    for splits in datasets:
         ids = {
             name: set(pq.read_table(store.read(ref["uri"]).path / "examples.parquet")["text_pair"].to_pylist())
-            for name, ref in seed["datasets"].items()
+            for name, ref in splits.items()
         }
         for name in ("weak_train", "transfer", "validation"):
             assert not ids[name] & ids["test"]
-    digests = {seed["datasets"]["test"]["digest"] for seed in report["provenance"]["seeds"].values()}
-    assert len(digests) == 1
+    assert len({splits["test"]["digest"] for splits in datasets}) == 1
+
+
+def test_a_method_that_fails_is_reported_and_not_fatal(demo, report):
+    failed = {(row["method"], row["seed"]): row["reason"] for row in report["failures"]}
+    assert set(failed) == {("generative", 3), ("generative", 4)}
+    assert "must be a causal language model, and is BertModel" in failed["generative", 3]
+    assert "failed: generative, seed 3" in " ".join(demo[1].split())
 
 
 def test_the_output_is_for_people(demo, report):
@@ -122,9 +131,9 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path, number):
     out = tmp_path / "out"
     process = start("demo", f"--out={out}", "--seeds=0", *TINY)
     assert process.stdout is not None
-    # The first teacher's training has ended: services, a pipeline and a fork server are up.
+    # The teacher's training has ended: services, a pipeline and a fork server are up.
     for line in process.stdout:
-        if line.startswith("done train-weak"):
+        if line.startswith("done train weak:"):
             break
     process.send_signal(number)
     printed = process.stdout.read()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from pipelines.config import METHODS
+from pipelines import preset as presets
+from pipelines.catalog import PIPELINES, get_pipeline
 from pipelines.local import StepFailed
+from pipelines.plans import choices, make_plan
 from w2s.errors import W2SError
-from w2s.tasks import TASKS
-from w2s_cli.demo import default_slots, run_demo
+from w2s_cli.demo import ask_teacher
+from w2s_cli.run import default_slots, run_pipeline
+from w2s_cli.tables import settings_table, work_table
 
 app = typer.Typer(
     help="Weak-to-strong generalization: what a strong student learns from a weak teacher.",
@@ -21,33 +27,67 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
+_DEMO = "weak-to-strong"
+_DEMO_PLAN = PIPELINES[_DEMO].plan
+_DEFAULTS = presets.load(_DEMO, presets.DEFAULT)
+
+Keep = Annotated[bool, typer.Option("--keep", help="Leave the services up at the end, until Ctrl-C.")]
+Slots = Annotated[int, typer.Option(min=0, help="Training runs at once; 0: one a core.")]
 
 
-@app.callback()
-def _root() -> None:
-    """Keeps `demo` a sub-command while it is the only one."""
+@app.command()
+def run(
+    pipeline: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(PIPELINES))}.")],
+    preset: Annotated[str, typer.Option(help=f"One of: {', '.join(presets.PRESETS)}.")] = presets.DEFAULT,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Changes a setting: name=value, the value as YAML; repeatable.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated; the preset's when empty.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report; a run goes on from an earlier one there. out/PIPELINE.")
+    ] = None,
+    keep: Keep = False,
+    slots: Slots = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show settings, steps and cost, and run nothing.")] = False,
+) -> None:
+    """Run a paper's pipeline on this machine, by a preset."""
+    console = Console()
+    with _failures_shown(console):
+        chosen = get_pipeline(pipeline)
+        settings = presets.override(presets.load(pipeline, preset), changes or [])
+        plan = make_plan(chosen.plan, settings | ({"seeds": _whole_numbers(seeds)} if seeds else {}))
+        if dry_run:
+            console.print(settings_table(plan))
+            console.print(work_table(chosen.outline(plan)))
+            return
+        folder = out or Path("out") / pipeline
+        run_pipeline(console, chosen.dag, plan, folder, slots or default_slots(), keep=keep)
 
 
 @app.command()
 def demo(
-    task: Annotated[str, typer.Option(help=f"One of: {', '.join(sorted(TASKS))}.")] = "boolq_relevance",
-    seeds: Annotated[str, typer.Option(help="Comma-separated; each is a whole experiment.")] = "0,1,2",
-    methods: Annotated[str, typer.Option(help="Comma-separated methods.")] = ",".join(METHODS),
+    task: Annotated[str, typer.Option(help=f"One of: {', '.join(choices(_DEMO_PLAN)['data_task'])}.")] = _DEFAULTS[
+        "data_task"
+    ],
+    seeds: Annotated[str, typer.Option(help="Comma-separated; each is a whole experiment.")] = ",".join(
+        map(str, _DEFAULTS["seeds"])
+    ),
+    methods: Annotated[str, typer.Option(help="Comma-separated methods.")] = ",".join(_DEFAULTS["methods"]),
     train_rows: Annotated[
         int, typer.Option(min=1, help="Rows of the weak model's split and of the transfer split.")
-    ] = 1200,
+    ] = _DEFAULTS["data_train_rows"],
     validation_rows: Annotated[
         int, typer.Option(min=1, help="Rows of the split that training curves are drawn on.")
-    ] = 400,
-    test_rows: Annotated[int, typer.Option(min=1, help="Rows of the test split.")] = 600,
+    ] = _DEFAULTS["data_validation_rows"],
+    test_rows: Annotated[int, typer.Option(min=1, help="Rows of the test split.")] = _DEFAULTS["data_test_rows"],
     out: Annotated[Path, typer.Option(help="Folder of the report; emptied first.")] = Path("out/demo"),
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the services up at the end, until Ctrl-C.")] = False,
-    slots: Annotated[int, typer.Option(min=0, help="Training runs at once; 0: one a core.")] = 0,
+    keep: Keep = False,
+    slots: Slots = 0,
 ) -> None:
     """Run weak-to-strong on this machine: three services, one pipeline, a report."""
     console = Console()
-    try:
-        arguments: dict[str, object] = {
+    with _failures_shown(console):
+        changes = {
             "data_task": task,
             "data_train_rows": train_rows,
             "data_validation_rows": validation_rows,
@@ -55,7 +95,17 @@ def demo(
             "seeds": _whole_numbers(seeds),
             "methods": methods.split(","),
         }
-        run_demo(console, out, arguments, slots or default_slots(), keep)
+        plan = make_plan(_DEMO_PLAN, _DEFAULTS | changes)
+        ask = functools.partial(ask_teacher, console)
+        dag = PIPELINES[_DEMO].dag
+        run_pipeline(console, dag, plan, out, slots or default_slots(), fresh=True, keep=keep, epilogue=ask)
+
+
+@contextlib.contextmanager
+def _failures_shown(console: Console) -> Iterator[None]:
+    """Ends the command with what went wrong, in words."""
+    try:
+        yield
     except (StepFailed, W2SError) as error:
         console.print(f"[red]Failed:[/] {error}", soft_wrap=True)
         raise typer.Exit(1) from None

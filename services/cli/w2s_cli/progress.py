@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from types import TracebackType
 
@@ -72,12 +73,17 @@ class RunDisplay:
         self._progress.remove_task(bar)
         mark = "[green]done[/]" if ok else "[red]failed[/]"
         # What the step called itself says more than its number in the loop.
-        name = f"{task.rsplit('/', 1)[-1]} {self._labels[task]}" if task in self._labels else _short(task)
+        name = f"{_step(task)} {self._labels[task]}" if task in self._labels else _short(task)
         self._console.print(f"{mark} {name} [dim]{elapsed:.1f} s[/]", highlight=False)
 
 
 def _short(task: str) -> str:
     """A step's name and its number in its loop, such as `prepare[2]`."""
-    *loops, name = task.split("/")
+    *loops, _ = task.split("/")
     index = "".join(f"[{loop.rsplit('-', 1)[-1]}]" for loop in loops)
-    return f"{name}{index}"
+    return f"{_step(task)}{index}"
+
+
+def _step(task: str) -> str:
+    """A step's name, without the number that KFP gives a step that a pipeline has twice."""
+    return re.sub(r"-\d+$", "", task.rsplit("/", 1)[-1])

@@ -1,43 +1,62 @@
-"""The compiled pipeline is what is committed, and KFP's own schema takes it."""
+"""The compiled pipelines are what is committed, and KFP's own schema takes them."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
 
-from pipelines.compile import FOLDER, PIPELINES, compile_pipeline
-from pipelines.config import METHODS
-from w2s.tasks import TASKS
+from pipelines import preset
+from pipelines.catalog import PIPELINES
+from pipelines.compile import compile_pipeline, file_of
+from pipelines.plans import choices, make_plan, settings_of
 
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_the_committed_yaml_is_current(name):
-    assert (FOLDER / f"{name}.yaml").read_text() == compile_pipeline(name)
+    assert file_of(name).read_text() == compile_pipeline(name)
 
 
-@pytest.fixture(scope="module")
-def spec():
-    return next(yaml.safe_load_all((FOLDER / "weak_to_strong.yaml").read_text()))
+@pytest.fixture(params=PIPELINES)
+def name(request):
+    return request.param
 
 
-def test_the_form_has_dropdowns_and_defaults(spec):
-    parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert parameters["data_task"]["literals"] == sorted(TASKS)
-    assert parameters["methods"]["defaultValue"] == list(METHODS)
-    assert parameters["seeds"]["defaultValue"] == [0, 1, 2]
+@pytest.fixture
+def documents(name):
+    return list(yaml.safe_load_all(file_of(name).read_text()))
 
 
-def test_steps_install_nothing_and_use_one_image(spec):
-    containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
+def test_the_form_has_dropdowns_and_the_first_preset(name, documents):
+    parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
+    kind = PIPELINES[name].plan
+    settings = settings_of(make_plan(kind, preset.load(name, preset.DEFAULT)))
+    assert {parameter: form["defaultValue"] for parameter, form in parameters.items()} == settings
+    assert {p: form["literals"] for p, form in parameters.items() if "literals" in form} == choices(kind)
+
+
+def test_steps_install_nothing_and_use_one_image(documents):
+    containers = [executor["container"] for executor in documents[0]["deploymentSpec"]["executors"].values()]
     assert len({container["image"] for container in containers}) == 1
     assert not any("pip install" in " ".join(container["command"]) for container in containers)
+    wanted = {(c["resources"]["resourceCpuRequest"], c["resources"]["resourceMemoryRequest"]) for c in containers}
+    assert wanted == {("100m", "512Mi")}
 
 
-def test_every_step_finds_the_services_by_one_config_map():
-    _, platform = yaml.safe_load_all((FOLDER / "weak_to_strong.yaml").read_text())
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert len(executors) == 10
+def test_every_step_finds_the_services_and_ends_some_time(documents):
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == set(documents[0]["deploymentSpec"]["executors"])
     for executor in executors.values():
         (entry,) = executor["configMapAsEnv"]
         assert entry["configMapName"] == "w2s-endpoints"
         assert {e["envVar"] for e in entry["keyToEnv"]} >= {"W2S_TRAINER_ADDRESS", "W2S_ARTIFACT_ROOT"}
+        (secret,) = executor["secretAsEnv"]
+        assert secret["optional"]
+        assert 0 < int(executor["activeDeadlineSeconds"]) <= 7 * 24 * 3600
+
+
+def test_waiting_steps_may_take_days_and_others_an_hour():
+    _, platform = yaml.safe_load_all(file_of("weak-to-strong").read_text())
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    seconds = {name: int(executor["activeDeadlineSeconds"]) for name, executor in executors.items()}
+    assert seconds["exec-train"] == 7 * 24 * 3600
+    assert seconds["exec-list-students"] == 3600

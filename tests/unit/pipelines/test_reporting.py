@@ -8,7 +8,8 @@ import re
 import pytest
 
 from pipelines.reporting import render
-from pipelines.reporting.model import Bin, Curve, PgrFigure, Report, Result, Supervision, pgr_figure
+from pipelines.reporting.model import Bin, Curve, Failure, PgrFigure, Report, Result, Supervision, pgr_figure
+from pipelines.reporting.summary import format_pgr, summarise
 from w2s.common.v1 import common_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2
 
@@ -41,8 +42,9 @@ def report():
     return Report(
         results=[result(0), result(1, NOISE)],
         summary=[result(None, pgr_median=0.5)],
-        supervision=[Supervision(seed=0, teacher="teachers/a", label_accuracy=0.6, reliability=bins)],
-        curves=[Curve(method="naive", seed=0, points=points)],
+        failures=[Failure(weak="w", student="s", method="probe", seed=0, reason="diverged <b>")],
+        supervision=[Supervision(weak="w", seed=0, teacher="teachers/a", label_accuracy=0.6, reliability=bins)],
+        curves=[Curve(method="naive", model="s", seed=0, points=points)],
         provenance={"code_version": "0"},
     )
 
@@ -50,7 +52,7 @@ def report():
 def test_the_files_are_written(report, tmp_path):
     render.write(report, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {
-        "report.json", "report.html", "accuracy.png", "pgr.png", "curves.png", "labels.png",
+        "report.json", "report.html", "summary.json", "accuracy.png", "pgr.png", "curves.png", "labels.png",
     }  # fmt: skip
     written = json.loads((tmp_path / "report.json").read_text())
     assert written["results"][0]["pgr"] == {"value": 0.5, "low": 0.25, "high": 0.75, "status": "OK"}
@@ -63,13 +65,14 @@ def test_the_page_is_self_contained_and_escaped(report, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+    assert "diverged &lt;b&gt;" in page
     assert page.count("data:image/png;base64,") == 4
     assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
 
 
 def test_a_meaningless_pgr_is_shown_by_its_status():
-    assert render.format_pgr(NOISE) == "GAP_BELOW_NOISE"
-    assert render.format_pgr(OK) == "0.50 [0.25, 0.75]"
+    assert format_pgr(NOISE) == "GAP_BELOW_NOISE"
+    assert format_pgr(OK) == "0.50 [0.25, 0.75]"
 
 
 def test_metrics_leave_a_meaningless_pgr_out(report):
@@ -90,3 +93,34 @@ def test_equal_figures_draw_equal_plots(report):
     from pipelines.reporting.plots import draw
 
     assert draw(report) == draw(report)
+
+
+@pytest.fixture
+def grid(report):
+    """Two gaps: one strong model taught by two weak ones."""
+    other = [result(seed, weak="w2", weak_accuracy=0.65) for seed in (0, 1)]
+    summary = [*report.summary, result(None, weak="w2", weak_accuracy=0.65, pgr=NOISE)]
+    return report.model_copy(update={"results": [*report.results, *other], "summary": summary})
+
+
+def test_several_gaps_are_told_apart(grid, tmp_path):
+    render.write(grid, tmp_path)
+    assert "<th>supervisor</th><th>student</th><th>method</th>" in (tmp_path / "report.html").read_text()
+    rows = summarise(grid).rows
+    assert [row[0] for row in rows] == [
+        "weak supervisor 1", "naive", "strong ceiling 1", "weak supervisor 2", "naive", "strong ceiling 2",
+    ]  # fmt: skip
+    assert [row[1] for row in rows if row[0].startswith("weak")] == ["0.600", "0.650"]
+    assert (rows[1][3], rows[4][3:]) == ("0.50 [0.25, 0.75]", ["", "GAP_BELOW_NOISE"])
+
+
+def test_metrics_of_several_gaps_are_means_and_the_median_of_what_is_ok(grid):
+    found = render.figures(grid)
+    assert found["accuracy_weak"] == pytest.approx(0.625)
+    assert found["pgr_naive"] == 0.5
+    assert found["students_failed"] == 1
+
+
+def test_what_failed_is_said_in_every_form(report):
+    assert "probe, seed 0, w > s: diverged <b>" in render.markdown(report)
+    assert "failed: probe, seed 0: diverged <b>" in summarise(report).caption

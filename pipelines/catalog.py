@@ -1,0 +1,49 @@
+"""Every pipeline there is: KFP's form, the command, presets and registration read this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.estimate import Work
+from pipelines.plans import BasePlan
+from pipelines.weak_to_strong.dag import weak_to_strong
+from pipelines.weak_to_strong.outline import outline as outline_weak_to_strong
+from pipelines.weak_to_strong.plan import Plan as WeakToStrong
+from w2s.errors import InvalidArgument
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline.
+
+    Attributes:
+        title: A few words for people.
+        dag: What KFP runs.
+        plan: Its settings.
+        outline: What a plan will do, and cost.
+    """
+
+    title: str
+    dag: Callable[..., Any]
+    plan: type[BasePlan]
+    outline: Callable[[Any], Iterable[Work]]
+
+
+PIPELINES = {
+    "weak-to-strong": Pipeline(
+        "Weak-to-strong generalization (Burns et al. 2023)", weak_to_strong, WeakToStrong, outline_weak_to_strong
+    )
+}
+
+
+def get_pipeline(name: str) -> Pipeline:
+    """The pipeline of that name.
+
+    Raises:
+        InvalidArgument: There is none; the message lists those there are.
+    """
+    if name not in PIPELINES:
+        raise InvalidArgument("pipeline", f"{name!r} is unknown; there are {', '.join(sorted(PIPELINES))}")
+    return PIPELINES[name]

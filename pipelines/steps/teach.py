@@ -1,0 +1,39 @@
+"""Makes a model a teacher."""
+
+from __future__ import annotations
+
+from pipelines.steps.guard import step
+from pipelines.steps.items import CALL_TIMEOUT_S, Json
+from w2s.client import Endpoints, connect, follow
+from w2s.common.v1 import common_pb2 as pb
+from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
+
+_ID_LENGTH = 63
+
+
+def teacher_id(title: str, seed: int, digest: str) -> str:
+    """A teacher's id: what it knows, its seed, and the first eight digits of its digest."""
+    known = title.lower().replace("_", "-")
+    tail = f"-s{seed}-{digest.removeprefix('sha256:')[:8]}"
+    return known[: _ID_LENGTH - len(tail)] + tail
+
+
+@step
+def teach(item: Json) -> Json:
+    """Registers an item's `model` as a teacher and makes it the active one.
+
+    Returns:
+        The teacher: its resource name, digest and revision.
+    """
+    spec = supervisor_pb2.TeacherSpec(model=supervisor_pb2.ModelBackend(model=pb.ModelRef(**item["model"])))
+    request = supervisor_pb2.RegisterTeacherRequest(teacher_id=item["teacher_id"], spec=spec)
+    with connect(Endpoints.from_environment().supervisor) as channel:
+        supervisor = supervisor_pb2_grpc.SupervisorServiceStub(channel)
+        teacher = supervisor.RegisterTeacher(request, timeout=CALL_TIMEOUT_S)
+        # The teacher before may have been another task's.
+        gate = supervisor_pb2.ValidationGate(allow_other_labels=True)
+        swap = supervisor_pb2.ActivateTeacherRequest(name=teacher.name, gate=gate)
+        activation = supervisor.ActivateTeacher(swap, timeout=CALL_TIMEOUT_S)
+        follow(supervisor.WatchActivation, supervisor_pb2.WatchActivationRequest(name=activation.name))
+    print(f"{teacher.name} is active", flush=True)
+    return {"teacher": teacher.name, "digest": teacher.version.digest, "revision": teacher.version.revision}

@@ -1,0 +1,1 @@
+"""Weak-to-strong generalization on a classification task (Burns et al. 2023)."""

@@ -1,0 +1,119 @@
+"""The settings of a weak-to-strong experiment."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from pipelines.plans import BasePlan, Frozen, Model, Training, distinct, one_of
+from w2s.tasks import SplitSizes, list_tasks
+
+NAIVE, CONFIDENCE, BOOTSTRAPPING = "naive", "confidence", "bootstrapping"
+GENERATIVE, PROBE = "generative", "probe"
+METHODS = (NAIVE, CONFIDENCE, BOOTSTRAPPING, GENERATIVE, PROBE)
+WEAK, CEILING = "weak", "ceiling"
+
+
+class Data(Frozen):
+    """What is learned.
+
+    Attributes:
+        task: The task's name in the registry.
+        train_rows: Rows of the weak models' split, and of the transfer split.
+        validation_rows: Rows of the split that training curves are drawn on.
+        test_rows: Rows of the test split.
+        ceiling_split: What ceilings are trained on: the ground truth of `transfer`, which
+            students learn from, or of `weak_train`, so that a model which is both weak and
+            strong is trained once (the published code has both).
+    """
+
+    task: str = one_of(*(task.name for task in list_tasks(kind="classification")))
+    train_rows: int = Field(ge=1)
+    validation_rows: int = Field(ge=1)
+    test_rows: int = Field(ge=1)
+    ceiling_split: str = one_of("transfer", "weak_train")
+
+    @property
+    def sizes(self) -> SplitSizes:
+        """Rows of each split."""
+        return SplitSizes(
+            weak_train=self.train_rows,
+            transfer=self.train_rows,
+            validation=self.validation_rows,
+            test=self.test_rows,
+        )
+
+
+class Models(Frozen):
+    """Who teaches and who learns, each list from small to large.
+
+    Attributes:
+        weak: The supervisors.
+        strong: The students, and the ceilings.
+    """
+
+    weak: list[Model] = Field(min_length=1)
+    strong: list[Model] = Field(min_length=1)
+
+    @field_validator("weak", "strong")
+    @classmethod
+    def _distinct(cls, values: list[Model]) -> list[Model]:
+        return distinct(values)
+
+    @model_validator(mode="after")
+    def _a_gap(self) -> Models:
+        if not self.gaps:
+            raise ValueError("no strong model comes after a weak one")
+        return self
+
+    @property
+    def gaps(self) -> list[tuple[Model, Model]]:
+        """Every (weak, strong) pair; where one is in both lists, only with a strong model that comes after it."""
+        return [
+            (teacher, student)
+            for index, teacher in enumerate(self.weak)
+            for student in self.strong
+            if student not in self.weak[: index + 1]
+        ]
+
+
+class Method(Frozen):
+    """What the methods are set to.
+
+    Attributes:
+        confidence_alpha: Weight of the student's own predictions in the confidence loss.
+        bootstrapping_models: The models between supervisor and student, from small to large.
+        generative_epochs: Passes of language modelling over the task's texts, before the labels.
+    """
+
+    confidence_alpha: float = Field(ge=0, le=1)
+    bootstrapping_models: list[Model]
+    generative_epochs: int = Field(ge=1)
+
+
+class Plan(BasePlan):
+    """A weak-to-strong experiment: every weak model teaches every larger strong one, by every method.
+
+    Attributes:
+        data: What is learned.
+        models: Who teaches and who learns.
+        train: How all of them are trained.
+        method: What the methods are set to.
+        methods: How students learn from weak labels.
+    """
+
+    data: Data
+    models: Models
+    train: Training
+    method: Method
+    methods: list[str] = Field(min_length=1)
+
+    @field_validator("methods")
+    @classmethod
+    def _possible(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        for value in values:
+            if value not in METHODS:
+                raise ValueError(f"are among {', '.join(METHODS)}, and {value!r} is not")
+        method = info.data.get("method")
+        if BOOTSTRAPPING in values and method and not method.bootstrapping_models:
+            raise ValueError("bootstrapping needs a model in method_bootstrapping_models")
+        return distinct(values)

@@ -1,0 +1,121 @@
+"""`w2s run`: a pipeline on this machine, with services of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from pipelines.local import LocalRun
+from pipelines.plans import BasePlan, settings_of
+from pipelines.reporting.summary import Summary
+from w2s.errors import InvalidArgument, NotFound
+from w2s_cli.local import LocalServices, environment
+from w2s_cli.progress import RunDisplay
+from w2s_cli.tables import summary_table
+
+# What a run leaves at the top of its folder, beside the report's files.
+_SERVICES, _PIPELINE = "services", "pipeline"
+
+
+def run_pipeline(
+    console: Console,
+    dag: Callable[..., Any],
+    plan: BasePlan,
+    out: Path,
+    slots: int,
+    *,
+    fresh: bool = False,
+    keep: bool = False,
+    epilogue: Callable[[LocalServices], None] = lambda services: None,
+) -> None:
+    """Starts the services, runs a pipeline, shows and writes its report, and stops the services.
+
+    Args:
+        console: Where to show it.
+        dag: The pipeline.
+        plan: Its settings.
+        out: Folder of the report, and of the services' state.
+        slots: Training runs at once.
+        fresh: Begin anew; otherwise what an earlier run in that folder did is not done again.
+        keep: Leave the services up until Ctrl-C.
+        epilogue: What else to do while the services are up.
+
+    Raises:
+        InvalidArgument: The folder holds something else than an earlier run.
+        StepFailed: A step of the pipeline failed.
+        Unavailable: A service did not start.
+        KeyboardInterrupt: It was interrupted; everything has been stopped.
+    """
+    start = time.monotonic()
+    _clear(out, fresh)
+    console.print("[bold]Starting[/] supervisor, trainer and evaluator")
+    with _terminable(), LocalServices(out / _SERVICES, slots) as services, environment(services.environment()):
+        with RunDisplay(console) as display:
+            LocalRun(out / _PIPELINE, slots, display).run(dag, settings_of(plan))
+        console.print()
+        console.print(summary_table(_publish(out)))
+        console.print(f"\nReport   {out / 'report.html'}\nFigures  {out / 'report.json'}", soft_wrap=True)
+        console.print(f"Took     {time.monotonic() - start:.0f} s")
+        _show_services(console, services)
+        epilogue(services)
+        if keep:
+            console.print("Press Ctrl-C to stop them.")
+            threading.Event().wait()
+    console.print("[bold]Stopped[/] all services")
+
+
+def default_slots() -> int:
+    """Training runs at once: one a core, four at most."""
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+def _clear(out: Path, fresh: bool) -> None:
+    """Makes room for a run; refuses a folder that none was in, since it would be emptied."""
+    if out.exists() and any(out.iterdir()) and not (out / _SERVICES).is_dir():
+        raise InvalidArgument("out", f"{out} holds no earlier run; name a new folder")
+    for path in out.iterdir() if out.exists() else ():
+        if path.is_dir() and (fresh or path.name != _SERVICES):
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _publish(out: Path) -> Summary:
+    """Copies the report step's files to the top of the output folder; returns their summary."""
+    found = sorted((out / _PIPELINE).glob("*/report/files/summary.json"))
+    if not found:
+        raise NotFound(f"the pipeline ended without a report in {out / _PIPELINE}")
+    for path in found[-1].parent.iterdir():
+        shutil.copy(path, out / path.name)
+    return Summary.model_validate_json((out / "summary.json").read_text())
+
+
+def _show_services(console: Console, services: LocalServices) -> None:
+    console.print("\nWhile the services are up:")
+    for name, running in services.services.items():
+        console.print(f"  {name:11s} gRPC {running.grpc}   metrics http://{running.metrics}/metrics", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Makes SIGTERM end the block as Ctrl-C does, so that nothing is left running."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

