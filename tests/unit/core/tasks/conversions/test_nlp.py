@@ -266,6 +266,17 @@ def test_a_coin_shows_the_right_answer_or_any_wrong_one_in_one_form(name):
     assert 71 <= sum(label for _, label in seen) <= 129
 
 
+def test_the_place_of_the_right_answer_among_the_choices_says_nothing():
+    conversion = get_task("ethics_utilitarianism").conversion
+    item = conversion.read(CHOICES["ethics_utilitarianism"][0])
+    texts = [conversion.finish([item], [], str(salt))[0].text for salt in range(200)]
+    first = [text.splitlines()[1] == item.right for text in texts]
+    # 200 fair coins: 100 +- 4 x 7.1; and as many among those that show the right answer.
+    assert 71 <= sum(first) <= 129
+    shown = [ahead for ahead, text in zip(first, texts, strict=True) if text.endswith(f"A: {item.right}")]
+    assert 0.3 < sum(shown) / len(shown) < 0.7
+
+
 def test_a_right_answer_that_is_about_the_others_leaves_only_wrong_ones():
     source, (form, right, wrong) = CHOICES["cosmos_qa"]
     seen = set(draws("cosmos_qa", {**source, "label": 0}))

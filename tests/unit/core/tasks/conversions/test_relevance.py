@@ -11,7 +11,7 @@ CONVERSION = Relevance(kind="relevance", text="{q}", text_pair="{p}")
 def test_one_row_is_kept_for_each_second_text_and_none_is_labelled_before_the_draw():
     rows = [CONVERSION.read({"q": q, "p": p}) for q, p in (("a", "same"), ("b", "same"), ("a", "other"))]
     assert [CONVERSION.same(row) for row in rows] == ["same", "same", "other"]
-    assert {row.label for row in rows} == {1}
+    assert {CONVERSION.label_names[row.label] for row in rows} == {"relevant"}
 
 
 def test_the_most_similar_other_text_is_the_negative():

@@ -31,9 +31,10 @@ def hub(tmp_path):
     """A hub cache that holds org/tiny, with a script, on the branch of Parquet copies."""
     folder = tmp_path / "hub" / "datasets--org--tiny"
     snapshot = folder / "snapshots" / COMMIT
-    for split, shards in {"train": [["a"], ["b", "c"]], "test": [["d"]]}.items():
+    shards_of = {"default/train": [["a"], ["b", "c"]], "default/test": [["d"]], "other/default/train": [["no"]]}
+    for split, shards in shards_of.items():
         for number, shard in enumerate(shards):
-            path = snapshot / "default" / split / f"{number:04}.parquet"
+            path = snapshot / split / f"{number:04}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.Table.from_pylist([{"q": q} for q in shard]), path)
     (snapshot / "tiny.py").write_text("raise SystemExit('the script ran')")
