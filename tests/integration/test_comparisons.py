@@ -22,7 +22,7 @@ def predicted(store):
         truth = np.zeros(len(right), dtype=np.int32)
         dataset = Dataset(None, ids, ids, None, truth, ["no", "yes"], None)
         logits = np.where(np.array(right, dtype=bool)[:, None], [1.0, 0.0], [0.0, 1.0]).astype(np.float32)
-        with store.write("predictions", key, data_schema="w2s.predictions/1", config={}) as draft:
+        with store.write("predictions", f"compared-{key}", data_schema="w2s.predictions/1", config={}) as draft:
             write_predictions(draft.path, dataset, logits)
         return common.PredictionsRef(uri=draft.ref.uri, digest=draft.ref.digest)
 
