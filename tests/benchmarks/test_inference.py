@@ -14,8 +14,7 @@ from w2s.models.predict import Predictor
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, ModelSpec
 from w2s.models.trainable import build_classifier
-from w2s.tasks import get_task
-from w2s.tasks.sources import read_rows
+from w2s.tasks import get_task, read_rows
 
 ROUNDS = 3
 

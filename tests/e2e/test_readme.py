@@ -14,6 +14,7 @@ import pytest
 from google.protobuf import json_format
 
 from w2s.supervisor.v1 import supervisor_pb2
+from w2s.tasks import SplitSizes, load_task, prepare
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -56,14 +57,14 @@ def test_adding_a_teacher(supervisor, demo):
     assert "TEACHER_STATE_ACTIVE" in printed
 
 
-def test_adding_a_task():
-    code = block("register_task(") + (
-        "\nfrom w2s.tasks import SplitSizes, get_task, prepare"
-        "\nsplits = prepare(get_task('boolq'), SplitSizes(weak_train=1000, transfer=1000), seed=0)"
-        "\nprint(sorted(splits), min(map(len, splits.values())))"
-    )
-    # Rows that share a text stay together, so a split may end a few rows over.
-    assert run(code) == "['test', 'transfer', 'validation', 'weak_train'] 402\n"
+def test_adding_a_task(tmp_path):
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "nlp" / "boolq_yes.toml"
+    path.parent.mkdir()
+    path.write_text(text)
+    splits = prepare(load_task(path), SplitSizes(weak_train=1000, transfer=1000), seed=0)
+    assert {name: len(rows) for name, rows in splits.items()}["validation"] == 400
+    assert sorted(splits) == ["test", "transfer", "validation", "weak_train"]
 
 
 def test_the_grpcurl_request_is_a_request():

@@ -25,8 +25,7 @@ from w2s.models.spec import BaseRef, ModelSpec
 from w2s.models.trainable import build_classifier
 from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2_grpc
-from w2s.tasks import get_task
-from w2s.tasks.sources import read_rows
+from w2s.tasks import get_task, read_rows
 
 LABELS = ["no", "yes"]
 MAX_LENGTH = 256
