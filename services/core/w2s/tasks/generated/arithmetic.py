@@ -51,6 +51,9 @@ class Difficulty(BaseModel):
     operations: tuple[Operation, ...] = Field(min_length=1)
 
 
+# Greedy exact match of SmolLM2-135M-Instruct (Q4_1) on 50 problems, so +-0.14 at most: easy 0.52 and
+# medium 0.08 after four solved ones; trained for one epoch on both, 0.76 and 0.58 with 80 problems, 0.68
+# and 0.68 with 320, but 0.12 and 0.02 with its first 20 layers only. None of these has seen a third step.
 EASY = Difficulty(name="easy", steps=1, largest=20, operations=("add", "subtract"))
 MEDIUM = Difficulty(name="medium", steps=2, largest=9, operations=("add", "subtract"))
 HARD = Difficulty(name="hard", steps=3, largest=9, operations=("add", "subtract"))
