@@ -89,7 +89,7 @@ class Training(Frozen):
         batch_size: Examples a step.
         learning_rate: Peak learning rate of bodies.
         head_learning_rate: Peak learning rate of heads.
-        early_stopping: `off` keeps the last weights; `labels` those that agree best with held-out
+        early_stopping: `none` keeps the last weights; `labels` those that agree best with held-out
             labels; `oracle` those that agree best with held-out ground truth, which no honest
             student can know.
     """
@@ -100,7 +100,7 @@ class Training(Frozen):
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0, le=1)
     head_learning_rate: float = Field(gt=0, le=1)
-    early_stopping: str = one_of("off", "labels", "oracle")
+    early_stopping: str = one_of("none", "labels", "oracle")
 
 
 class BasePlan(Frozen):

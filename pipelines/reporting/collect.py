@@ -47,9 +47,11 @@ def collect(plan: Plan, datasets: Json, truths: list[Json], arms: list[Json], st
         by_kind[int(of["weak"]), int(of["strong"]), of["method"]].append(student)
     if not by_kind:
         raise FailedPrecondition(f"every student failed; the first because {failures[0].reason}")
+    # Gap by gap, and within it in the plan's order of methods.
+    kinds = sorted(by_kind, key=lambda kind: kind[:2])
     return Report(
-        results=[_row(plan, kind, [student], truths, arms) for kind, learned in by_kind.items() for student in learned],
-        summary=[_row(plan, kind, learned, truths, arms, pooled=True) for kind, learned in by_kind.items()],
+        results=[_row(plan, kind, [student], truths, arms) for kind in kinds for student in by_kind[kind]],
+        summary=[_row(plan, kind, by_kind[kind], truths, arms, pooled=True) for kind in kinds],
         failures=failures,
         supervision=[_supervision(plan, arm) for arm in arms],
         curves=_curves(plan, truths, succeeded(students)),

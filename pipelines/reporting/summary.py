@@ -25,20 +25,18 @@ class Summary(BaseModel):
 
 def summarise(report: Report) -> Summary:
     """The experiment in one table: for each gap the weak model, each method, and the ceiling."""
+    several = len(report.gaps) > 1
     rows, names = [], []
-    for weak, student in report.gaps:
+    for number, (weak, student) in enumerate(report.gaps, start=1):
+        names.append(f"{f'{number}: ' if several else ''}weak: {weak}\nstudent and ceiling: {student}")
         shown = [row for row in report.summary if (row.weak, row.student) == (weak, student)]
-        names.append(f"weak: {weak}\nstudent and ceiling: {student}")
-        mark = "" if len(report.gaps) == 1 else f" {len(names)}"
-        rows.append([f"weak supervisor{mark}", f"{shown[0].weak_accuracy:.3f}", "", "", ""])
-        rows += [_row(row) for row in shown]
-        rows.append([f"strong ceiling{mark}", f"{shown[0].ceiling_accuracy:.3f}", "", "", ""])
+        rows += [[str(number), *row] if several else row for row in _gap(shown)]
     seeds = len({row.seed for row in report.supervision})
     failed = [f"failed: {f.method}, seed {f.seed}: {f.reason}" for f in report.failures]
     return Summary(
         title=f"Weak-to-strong on {report.summary[0].dataset}",
         caption="\n".join([*names, f"{seeds} seed{'' if seeds == 1 else 's'}", *failed]),
-        columns=["model", "accuracy", "agreement", "PGR [95 %]", "status"],
+        columns=[*(["gap"] if several else []), "model", "accuracy", "agreement", "PGR [95 %]", "status"],
         rows=rows,
     )
 
@@ -48,6 +46,14 @@ def format_pgr(pgr: PgrFigure) -> str:
     if pgr.value is None:
         return pgr.status
     return f"{pgr.value:.2f} [{pgr.low:.2f}, {pgr.high:.2f}]"
+
+
+def _gap(shown: list[Result]) -> list[list[str]]:
+    return [
+        ["weak supervisor", f"{shown[0].weak_accuracy:.3f}", "", "", ""],
+        *(_row(row) for row in shown),
+        ["strong ceiling", f"{shown[0].ceiling_accuracy:.3f}", "", "", ""],
+    ]
 
 
 def _row(row: Result) -> list[str]:

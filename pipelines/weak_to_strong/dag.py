@@ -26,7 +26,7 @@ labels; all are evaluated on the test split, and compared.
 | `models_weak` `models_strong` | lists of `{"uri", "revision", "layers", "train_from_layer", "learning_rate"}`, from small to large; every weak model teaches every strong one |
 | `train_encoding` `train_max_length` | `pair` or `single`; tokens |
 | `train_epochs` `train_batch_size` `train_learning_rate` `train_head_learning_rate` | passes, examples a step, peak rates |
-| `train_early_stopping` | what selects weights: `off`, `labels`, `oracle` |
+| `train_early_stopping` | what selects weights: `none`, `labels`, `oracle` |
 | `methods` | among naive, confidence, bootstrapping, generative, probe |
 | `method_confidence_alpha` | weight of the student's own predictions, in [0, 1] |
 | `method_bootstrapping_models` | the models between, from small to large |

@@ -115,7 +115,7 @@ def _run(plan: Plan, model: Model, seed: int, dataset: Json, validation: Json) -
         eval_dataset=pb.DatasetRef(**validation),
         training=_training(plan, model, seed),
     )
-    if plan.train.early_stopping != "off":
+    if plan.train.early_stopping != "none":
         spec.early_stopping.SetInParent()
     return spec
 

@@ -25,6 +25,8 @@ from w2s_cli.tables import summary_table
 
 # What a run leaves at the top of its folder, beside the report's files.
 _SERVICES, _PIPELINE = "services", "pipeline"
+# Tells such a folder from any other that has one of these names in it.
+_MARK = ".w2s-run"
 
 
 def run_pipeline(
@@ -81,14 +83,16 @@ def default_slots() -> int:
 
 def _clear(out: Path, fresh: bool) -> None:
     """Makes room for a run; refuses a folder that none was in, since it would be emptied."""
-    if out.exists() and any(out.iterdir()) and not (out / _SERVICES).is_dir():
-        raise InvalidArgument("out", f"{out} holds no earlier run; name a new folder")
-    for path in out.iterdir() if out.exists() else ():
+    out.mkdir(parents=True, exist_ok=True)
+    held = list(out.iterdir())
+    if held and not (out / _MARK).is_file():
+        raise InvalidArgument("out", f"{out} holds something else than an earlier run; name a new folder")
+    for path in held:
         if path.is_dir() and (fresh or path.name != _SERVICES):
             shutil.rmtree(path)
         elif path.is_file():
             path.unlink()
-    out.mkdir(parents=True, exist_ok=True)
+    (out / _MARK).touch()
 
 
 def _publish(out: Path) -> Summary:

@@ -11,12 +11,14 @@ from pipelines.estimate import Work
 from pipelines.plans import BasePlan, choices, settings_of
 from pipelines.reporting.summary import Summary
 
+_LEFT = ("gap", "model")
+
 
 def summary_table(summary: Summary) -> Table:
     """A report's summary."""
     table = Table(title=summary.title, caption=summary.caption)
     for name in summary.columns:
-        table.add_column(name, justify="left" if name == summary.columns[0] else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
     for row in summary.rows:
         table.add_row(*row)
     return table
