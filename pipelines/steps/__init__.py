@@ -13,7 +13,7 @@ from pipelines.steps.guard import FAILED, SUCCEEDED, step
 from pipelines.steps.items import Json, as_json, succeeded, training_item
 from pipelines.steps.label import label
 from pipelines.steps.prepare import prepare
-from pipelines.steps.teach import teach
+from pipelines.steps.teach import teach, teacher_id, teacher_spec
 from pipelines.steps.train import train
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
     "step",
     "succeeded",
     "teach",
+    "teacher_id",
+    "teacher_spec",
     "train",
     "training_item",
 ]

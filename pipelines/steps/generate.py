@@ -43,7 +43,8 @@ def generate(item: Json, teacher: Json) -> Json:
     found = store.find("datasets", key)
     if found is None:
         rows = list(_rows(store, key, item["item"], prompts, request))
-        made_by = Parent(role="teacher", uri=item["model"]["uri"], digest=teacher["digest"])
+        spec = from_json(item["teacher"], supervisor_pb2.TeacherSpec())
+        made_by = Parent(role="teacher", uri=spec.model.model.uri or teacher["teacher"], digest=teacher["digest"])
         with store.write(
             "datasets",
             key,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pipelines.steps.guard import step
-from pipelines.steps.items import CALL_TIMEOUT_S, Json
+from pipelines.steps.items import CALL_TIMEOUT_S, Json, from_json
 from w2s.client import Endpoints, connect, follow
-from w2s.common.v1 import common_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 
 _ID_LENGTH = 63
@@ -18,14 +17,25 @@ def teacher_id(title: str, seed: int, digest: str) -> str:
     return known[: _ID_LENGTH - len(tail)] + tail
 
 
+def teacher_spec(model: Json, reading: str = "") -> Json:
+    """A TeacherSpec of a model in the supervisor's process, as JSON.
+
+    Args:
+        model: Its ModelRef.
+        reading: How it is read: `classifier`, `reward` or `language_model`; empty for a
+            classifier that the trainer made, which says it itself.
+    """
+    return {"model": {"model": model, **({reading: {}} if reading else {})}}
+
+
 @step
 def teach(item: Json) -> Json:
-    """Registers an item's `model` as a teacher and makes it the active one.
+    """Registers an item's `teacher`, a TeacherSpec, as its `teacher_id`, and makes it the active one.
 
     Returns:
         The teacher: its resource name, digest and revision.
     """
-    spec = supervisor_pb2.TeacherSpec(model=supervisor_pb2.ModelBackend(model=pb.ModelRef(**item["model"])))
+    spec = from_json(item["teacher"], supervisor_pb2.TeacherSpec())
     request = supervisor_pb2.RegisterTeacherRequest(teacher_id=item["teacher_id"], spec=spec)
     with connect(Endpoints.from_environment().supervisor) as channel:
         supervisor = supervisor_pb2_grpc.SupervisorServiceStub(channel)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pipelines.plans import Model
 from pipelines.steps.items import Json, training_item
-from pipelines.steps.teach import teacher_id
+from pipelines.steps.teach import teacher_id, teacher_spec
 from pipelines.weak_to_strong.plan import BOOTSTRAPPING, CEILING, CONFIDENCE, GENERATIVE, PROBE, WEAK, Plan
 from w2s.common.v1 import common_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2
@@ -45,7 +45,7 @@ def list_arms(plan: Plan, datasets: Json, truths: list[Json]) -> list[Json]:
             "item": _label(plan, "labels", plan.models.weak[weak], seed=seed),
             "of": {"weak": weak, "seed": seed},
             "run": run,
-            "model": run["model"],
+            "teacher": teacher_spec(run["model"]),
             "teacher_id": teacher_id(plan.data.task, seed, run["model"]["digest"]),
             "dataset": datasets[str(seed)]["transfer"],
             "test": datasets[str(seed)]["test"],

@@ -65,7 +65,7 @@ def item(store):
         return {
             "item": "teacher:0",
             "dataset": draft.ref.model_dump(),
-            "model": {"uri": "file:///m", "digest": DIGEST},
+            "teacher": {"model": {"model": {"uri": "file:///m"}}},
             "generation": generation,
             "nonce": "",
         }
@@ -79,7 +79,7 @@ def test_every_prompt_is_completed_by_the_named_teacher(supervisor, store, item)
     assert found.ids == [f"p{n}" for n in range(40)]
     assert found.completions[7] == " SAY 7"
     assert found.teachers == [("teachers/small", "r1", DIGEST)]
-    assert {parent.role for parent in found.manifest.parents} == {"prompts", "teacher"}
+    assert {parent.role: parent.uri for parent in found.manifest.parents}["teacher"] == "file:///m"
     # The same again asks nobody.
     assert generate(item(max_new_tokens=8), TEACHER) == made
     assert len(supervisor.asked) == 40

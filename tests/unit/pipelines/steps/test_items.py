@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.steps.compare import publication
 from pipelines.steps.items import as_json, from_json, normalised, succeeded
-from pipelines.steps.teach import teacher_id
+from pipelines.steps.teach import teacher_id, teacher_spec
+from w2s.supervisor.v1 import supervisor_pb2
 from w2s.trainer.v1 import trainer_pb2
 
 
@@ -35,6 +36,13 @@ def test_a_teacher_is_told_apart_by_seed_and_digest_in_63_characters(title):
     assert found.endswith("-s12-01234567")
     assert len(found) <= 63
     assert "_" not in found
+
+
+@pytest.mark.parametrize("reading", ["classifier", "reward", "language_model", ""])
+def test_a_teacher_is_read_as_it_is_said(reading):
+    spec = from_json(teacher_spec({"uri": "hf://o/m", "revision": "r"}, reading), supervisor_pb2.TeacherSpec())
+    assert spec.model.WhichOneof("reading") == (reading or None)
+    assert spec.model.model.revision == "r"
 
 
 def test_published_names_fit_and_stay_apart():
