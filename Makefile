@@ -50,6 +50,11 @@ e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs De
 	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest tests/integration/test_replicas.py tests/integration/test_swaps.py \
 	  tests/unit/core/test_migrations.py tests/unit/supervisor/test_migrations.py
 
+.PHONY: e2e-chess
+e2e-chess: setup ## Make chess puzzles again with a real engine (needs Debian's stockfish).
+	test -x /usr/games/stockfish
+	$(BIN)/pytest tests/unit/core/tasks/generated/test_chess_puzzles.py
+
 .PHONY: e2e-observability
 e2e-observability: setup ## Test the rules, and an alert's life in a real Prometheus (needs Debian's prometheus).
 	$(BIN)/pytest tests/observability
