@@ -7,10 +7,11 @@ import re
 
 import pytest
 
-from pipelines.reporting import render
+from pipelines.reporting import collect, render
 from pipelines.reporting.model import Bin, Curve, Failure, PgrFigure, Report, Result, Supervision, pgr_figure
 from pipelines.reporting.summary import format_pgr, summarise
 from w2s.common.v1 import common_pb2 as pb
+from w2s.errors import FailedPrecondition
 from w2s.evaluator.v1 import evaluator_pb2
 
 OK = PgrFigure(value=0.5, low=0.25, high=0.75, status="OK")
@@ -124,3 +125,10 @@ def test_metrics_of_several_gaps_are_means_and_the_median_of_what_is_ok(grid):
 def test_what_failed_is_said_in_every_form(report):
     assert "probe, seed 0, w > s: diverged <b>" in render.markdown(report)
     assert "failed: probe, seed 0: diverged <b>" in summarise(report).caption
+
+
+def test_a_report_of_failures_alone_is_none(plan):
+    of = {"method": "naive", "weak": 0.0, "strong": 0.0, "seed": 3.0}
+    failed = {"of": of, "status": "failed", "reason": "diverged at step 3"}
+    with pytest.raises(FailedPrecondition, match="every student failed; the first because diverged at step 3"):
+        collect.collect(plan(), {}, [], [], [failed])
