@@ -27,8 +27,8 @@ def test_offline_tasks_give_balanced_splits_that_share_no_text(name):
     splits = prepare(get_task(name), SplitSizes(**{k: min(v, 90) for k, v in sizes.model_dump().items()}), seed=0)
     for part, rows in splits.items():
         wanted = min(getattr(sizes, part), 90)
-        # Splitting by texts and balancing drop rows; whole components may add a few.
-        assert 0.6 * wanted < len(rows) < 1.1 * wanted
+        # Splitting by texts and balancing drop rows; whole components may add a few, and sums of the same numbers more.
+        assert 0.6 * wanted < len(rows) < (1.6 if name.startswith("arithmetic") else 1.1) * wanted
         assert len({row.id for row in rows}) == len(rows)
         if get_task(name).kind != "completions":
             positive = sum(row.label for row in rows)

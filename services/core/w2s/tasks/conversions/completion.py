@@ -24,9 +24,9 @@ class _Completions(Conversion):
         """The rows as they were read."""
         return items
 
-    def made(self, prompt: str, completion: str, slice_: str | None) -> Completion:
+    def made(self, prompt: str, completion: str, slice_: str | None, group: tuple[str, ...] = ()) -> Completion:
         """A row."""
-        return Completion(identity(prompt, completion), prompt, completion, slice_)
+        return Completion(identity(prompt, completion), prompt, completion, slice_, group)
 
 
 class Completions(_Completions):
@@ -57,7 +57,8 @@ class Completions(_Completions):
             if boxed is None:
                 return None
             text = f"{text} The answer is: {boxed}"
-        return self.made(render(self.prompt, fields, str.strip), f" {text}" if text else "", self.sliced(fields))
+        prompt, completion = render(self.prompt, fields, str.strip), f" {text}" if text else ""
+        return self.made(prompt, completion, self.sliced(fields), self.grouped(fields, ()))
 
 
 class ToxicPrompts(_Completions):
