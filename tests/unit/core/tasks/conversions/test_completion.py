@@ -43,7 +43,7 @@ ROWS = {
         ("five words", " are here now", "nontoxic"),
     ),
     "arithmetic_easy": (
-        {"id": "x", "prompt": "Question: q\nAnswer:", "completion": " 1 + 1 = 2 eggs.\n#### 2", "slice": "easy"},
+        {"prompt": "Question: q\nAnswer:", "completion": " 1 + 1 = 2 eggs.\n#### 2", "slice": "easy", "group": "1 1"},
         ("Question: q\nAnswer:", " 1 + 1 = 2 eggs.\n#### 2", "easy"),
     ),
 }
@@ -54,7 +54,8 @@ def test_a_row_becomes_its_prompt_and_completion(name):
     source, expected = ROWS[name]
     row = get_task(name).conversion.read(source)
     assert (row.prompt, row.completion, row.slice) == expected
-    assert row.texts == (row.prompt,)
+    # Sums of the same numbers say the same.
+    assert row.texts == (("1 1",) if name == "arithmetic_easy" else (row.prompt,))
 
 
 @pytest.mark.parametrize(
