@@ -41,17 +41,17 @@ def on_cluster(task: dsl.PipelineTask, waits: bool = False) -> dsl.PipelineTask:
 @component
 def prepare(data: dict) -> dict:
     """Writes a task's splits for each seed."""
-    from pipelines import steps
+    from pipelines.steps import prepare
 
-    return steps.prepare(**data)
+    return prepare.prepare(**data)
 
 
 @component
 def train(item: dict, checkpoint: Output[Model]) -> dict:
     """Trains a model."""
-    from pipelines import steps
+    from pipelines.steps import train
 
-    run = steps.train(item)
+    run = train.train(item)
     checkpoint.metadata.update(run.get("model", {}))
     return run
 
@@ -59,30 +59,30 @@ def train(item: dict, checkpoint: Output[Model]) -> dict:
 @component
 def teach(item: dict) -> dict:
     """Makes a trained model the active teacher."""
-    from pipelines import steps
+    from pipelines.steps import teach
 
-    return steps.teach(item)
+    return teach.teach(item)
 
 
 @component
 def label(item: dict, teacher: dict) -> dict:
     """Has the teacher label a dataset."""
-    from pipelines import steps
+    from pipelines.steps import label
 
-    return steps.label(item, teacher)
+    return label.label(item, teacher)
 
 
 @component
 def generate(item: dict, teacher: dict) -> dict:
     """Has the teacher complete prompts."""
-    from pipelines import steps
+    from pipelines.steps import generate
 
-    return steps.generate(item, teacher)
+    return generate.generate(item, teacher)
 
 
 @component
 def evaluate(item: dict, run: dict) -> dict:
     """Evaluates a trained model."""
-    from pipelines import steps
+    from pipelines.steps import evaluate
 
-    return steps.evaluate(item, run)
+    return evaluate.evaluate(item, run)

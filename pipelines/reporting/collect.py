@@ -9,8 +9,9 @@ from importlib import metadata
 from typing import Any
 
 from pipelines.reporting.model import Curve, Failure, Report, Result, Supervision, pgr_figure
-from pipelines.steps import FAILED, compare, succeeded
-from pipelines.steps.compare import publication
+from pipelines.steps.compare import compare, publication
+from pipelines.steps.guard import FAILED
+from pipelines.steps.items import succeeded
 from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
 from pipelines.weak_to_strong.work import ceiling_of
 from w2s.client import Endpoints, connect

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.plans import make_plan
-from pipelines.steps import Json, measure, step
+from pipelines.steps.evaluate import measure
+from pipelines.steps.guard import step
+from pipelines.steps.items import Json
 from pipelines.weak_to_strong import work
 from pipelines.weak_to_strong.plan import Plan
 from w2s.common.v1 import common_pb2 as pb

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from pipelines.steps import generate
+from pipelines.steps.generate import generate
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import read_completions, write_completions
