@@ -73,6 +73,9 @@ class Classifier(PreTrainedModel):
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
 
+    def get_input_embeddings(self) -> None:  # type: ignore[override]
+        """None: whoever shares weights out asks, and the body's are in units of its own."""
+
     def train(self, mode: bool = True) -> Classifier:
         """As `nn.Module.train`, but what is frozen stays in evaluation mode (no dropout)."""
         super().train(mode)
@@ -124,7 +127,9 @@ class Classifier(PreTrainedModel):
             assert text is not None
             pooled = self.pool(text)
             features = pooled if pair is None else pair_features(pooled, self.pool(pair))
-        outputs: Tensor = self.head(features.to(self.head.weight.dtype))
+        # Not in bfloat16, whose eight bits would make ties of what is compared.
+        with torch.autocast(features.device.type, enabled=False):
+            outputs: Tensor = self.head(features.to(self.head.weight.dtype))
         return outputs.float()
 
 

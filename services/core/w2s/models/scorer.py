@@ -30,6 +30,8 @@ class CompletionScorer(nn.Module):
         super().__init__()
         LanguageModel(model)
         self.model = model
+        # Weights are shared out, and gathered, layer by layer.
+        self._no_split_modules = model._no_split_modules
         self._chunk = max(1, _CHUNK_NUMBERS // len(model.get_output_embeddings().weight))
 
     @property

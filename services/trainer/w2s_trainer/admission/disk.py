@@ -42,10 +42,11 @@ def check_disk(store: ArtifactStore, models: Sequence[tuple[ModelSpec, Base]], c
 def bytes_needed(models: Sequence[tuple[ModelSpec, Base]], checkpoints: int) -> int:
     """What a run keeps at most: every stage's model, and checkpoints of one stage at a time.
 
-    A checkpoint holds the weights that train, and AdamW's two moments of each.
+    A checkpoint holds the weights that train, and AdamW's two moments of each; while one is
+    written, those that are kept are still there.
     """
     finished = sum(base.weights or 0 for _, base in models)
-    return finished + checkpoints * max(3 * _trainable(model, base) for model, base in models)
+    return finished + (checkpoints + 1) * max(3 * _trainable(model, base) for model, base in models)
 
 
 def _trainable(model: ModelSpec, base: Base) -> int:

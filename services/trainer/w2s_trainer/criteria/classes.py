@@ -65,7 +65,7 @@ class AuxiliaryConfidenceCriterion(ClassCriterion):
 
     def prepare(self, outputs: Tensor, targets: Mapping[str, Tensor], progress: float) -> dict[str, Tensor]:
         """The target `mixed`: labels mixed with the student's own hardened predictions, shape [B, C]."""
-        ramp = _RAMPS[self._settings.ramp](progress, self._settings.warmup_fraction)
+        ramp = _RAMPS[self._settings.ramp](progress, self._settings.warmup)
         return {"mixed": confidence_targets(outputs, targets["targets"], self._settings.alpha_max * ramp)}
 
     def _loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from w2s_trainer.loop.checkpoints import Checkpoints
@@ -146,6 +147,10 @@ def _arguments(course: Course, steps: int, device: torch.device, scratch: Path) 
         remove_unused_columns=False,
         **sharding,
     )
+    if course.fully_sharded and course.bfloat16:
+        # Gradients are summed, and outputs given, in float32: accelerate's own policy rounds both to bfloat16.
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        arguments.fsdp_plugin_args["mixed_precision_policy"] = policy
     # Several visible GPUs in one process would make it replicate the model.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

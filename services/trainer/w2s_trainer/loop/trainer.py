@@ -241,6 +241,8 @@ class ObjectiveTrainer(Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Writes what trains; what is frozen is where it came from."""
         assert output_dir is not None
+        if not self.args.should_save and not self.is_fsdp_enabled:
+            return
         weights = self.trained_weights()
         if self.args.should_save:
             Path(output_dir).mkdir(parents=True, exist_ok=True)

@@ -49,13 +49,21 @@ class AuxiliaryConfidence(Frozen):
 
     Attributes:
         alpha_max: Weight of the student's own predictions once warmed up.
-        warmup_fraction: Share of training over which it rises.
+        warmup_fraction: Share of training over which it rises; None for what the paper (linear)
+            or the published code (step) takes.
         ramp: How it rises.
     """
 
     alpha_max: float = Field(default=0.5, ge=0, le=1)
-    warmup_fraction: float = Field(default=0.2, ge=0, le=1)
+    warmup_fraction: float | None = Field(default=None, ge=0, le=1)
     ramp: Ramp = Ramp.LINEAR
+
+    @property
+    def warmup(self) -> float:
+        """The share of training over which the weight rises."""
+        if self.warmup_fraction is not None:
+            return self.warmup_fraction
+        return 0.2 if self.ramp is Ramp.LINEAR else 0.1
 
 
 class ProductConfidence(Frozen):

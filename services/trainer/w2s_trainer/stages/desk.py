@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,10 @@ _SCHEDULES: dict[Schedule, Literal["linear", "cosine", "constant"]] = {
     Schedule.COSINE: "cosine",
     Schedule.CONSTANT: "constant",
 }
+
+
+# One process may be hours ahead of another, which labels or encodes meanwhile.
+_PATIENCE = timedelta(hours=12)
 
 
 class Desk:
@@ -45,6 +50,8 @@ class Desk:
         self._context = context
         self.device = _device(self.settings.device, context.world)
         self._saved = time.monotonic()
+        if self.world > 1:
+            _join(self.device)
 
     def course(self, training: TrainingConfig) -> Course:
         """A training's settings as the loop takes them, for this run's device and processes."""
@@ -85,8 +92,17 @@ class Desk:
 
     def wait_for_all(self) -> None:
         """Waits until all processes of the run are here."""
-        if self.world > 1 and dist.is_initialized():
+        if self.world > 1:
             dist.barrier()
+
+
+def _join(device: torch.device) -> None:
+    """Joins the run's processes before any of them waits for another, which may be before anything is trained."""
+    if dist.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
 
 
 def _device(wanted: str, world: int) -> torch.device:

@@ -109,12 +109,13 @@ class _Run:
         label(stage, read(self.desk.store, self._next(index)), self.desk, index, model)
         self.desk.wait_for_all()
         # What was there before stays, whoever made it.
-        self._has_labelled(index, model)
+        if not self._has_labelled(index, model):
+            raise DataLoss(f"the labels of hop {index} of runs/{self.desk.run_id} are gone")
         return model
 
     def _has_labelled(self, index: int, model: ArtifactRef) -> bool:
         """Whether a hop's model has labelled what comes next; another run of this id may have left labels, too."""
-        labels = self._labels(index + 1)
+        labels = self._hop_labels(index)
         if labels is None:
             return False
         made_by = [parent.digest for parent in self.desk.store.manifest(labels.uri).parents if parent.role == "model"]
@@ -129,7 +130,16 @@ class _Run:
 
     def _labels(self, hops: int) -> ArtifactRef | None:
         """The labels that come after so many hops: the run's own after none."""
-        return self.spec.labels if hops == 0 else self.desk.store.find("labels", self._key(f"hop-{hops - 1}"))
+        if hops == 0:
+            return self.spec.labels
+        labels = self._hop_labels(hops - 1)
+        if labels is None:
+            # No labels would mean ground truth.
+            raise DataLoss(f"the labels of hop {hops - 1} of runs/{self.desk.run_id} are gone")
+        return labels
+
+    def _hop_labels(self, index: int) -> ArtifactRef | None:
+        return self.desk.store.find("labels", self._key(f"hop-{index}"))
 
     def _generative(self, weights: Weights) -> Weights:
         """The base after generative fine-tuning, where there is any."""

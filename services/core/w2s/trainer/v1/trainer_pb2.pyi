@@ -401,8 +401,8 @@ class AuxiliaryConfidence(_message.Message):
     when unset.
     """
     warmup_fraction: _builtins.float
-    """The share of training s_0 over which the weight rises, in [0, 1]; 0.2 when
-    unset.
+    """The share of training s_0 over which the weight rises, in [0, 1]; when unset 0.2,
+    or 0.1 with RAMP_STEP.
     """
     ramp: Global___Ramp.ValueType
     """How it rises."""
