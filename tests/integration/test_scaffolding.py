@@ -28,6 +28,7 @@ FURTHER = "w2s.test.Further"
 # What every server serves with reflection on, and the Open Inference Protocol beside the supervisor's own.
 SHARED = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 OIP = "inference.GRPCInferenceService"
+BESIDE = {"supervisor": [OIP], "evaluator": ["w2s.evaluator.v1.MonitorService"]}
 SETTINGS = ("--artifact-root=artifacts", "--database-url=sqlite:///state.db", "--port=0", "--metrics-port=0")
 
 
@@ -76,7 +77,7 @@ def test_health_and_reflection_name_the_service(services, refused, name):
             assert stub.Check(health_pb2.HealthCheckRequest(service=asked), timeout=10).status == SERVING
         with refused("NOT_FOUND"):
             stub.Check(health_pb2.HealthCheckRequest(service="another"), timeout=10)
-    assert reflected(running.grpc) == {NAMES[name], *SHARED, *({OIP} if name == "supervisor" else ())}
+    assert reflected(running.grpc) == {NAMES[name], *SHARED, *BESIDE.get(name, ())}
 
 
 def test_metrics_count_calls_by_code(services, trainer, weak, refused):

@@ -185,7 +185,9 @@ async def test_a_run_of_two_nodes_is_one_run(execute, pods, reports):
 async def test_killed_pods_go_on_from_the_checkpoint(execute, pods, reports):
     run = execute("die-once")
     result = await run
-    assert (result["steps"], result["begun"], pods.starts) == (stand_in_run.STEPS, 4, 2)
+    assert (result["steps"], result["begun"]) == (stand_in_run.STEPS, 4)
+    # Once more where somebody else took the port that the pods were to meet at.
+    assert pods.starts in (2, 3)
     assert steps(reports)[-1] == stand_in_run.STEPS
 
 

@@ -99,10 +99,10 @@ def test_who_stops_waiting_stops_the_harness(model, tasks):
     class Stopped(Exception):
         pass
 
-    seen = []
+    before, seen = set(psutil.Process().children(recursive=True)), []
 
     def check():
-        seen[:] = psutil.Process().children(recursive=True)
+        seen[:] = set(psutil.Process().children(recursive=True)) - before
         if seen:
             raise Stopped
 

@@ -34,7 +34,7 @@ class Lengths(Engine):
     scores = generates = True
 
     def __init__(self):
-        self.batches = []
+        self.read = []
 
     def encode_rows(self, rows):
         return [
@@ -46,7 +46,7 @@ class Lengths(Engine):
         return [Item(completion.completion) for completion in completions]
 
     def run(self, batch):
-        self.batches.append([item.text for item in batch])
+        self.read.append([item.text for item in batch])
         return [np.array([np.nan if item.text == "nan" else item.length], np.float32) for item in batch]
 
     def logits(self, parts):
@@ -106,7 +106,7 @@ async def test_a_score_that_is_not_finite_is_an_error_in_its_place(answers):
 async def test_bulk_rows_that_are_equal_are_computed_once_and_batched_by_length(answers):
     backend, engine = answers
     await backend.label([Row(text) for text in ("aaaa", "b", "aaaa", "cccc", "dd", "b", "eeee")], Lane.BULK)
-    assert engine.batches == [["aaaa", "cccc", "eeee"], ["dd", "b"]]
+    assert engine.read == [["aaaa", "cccc", "eeee"], ["dd", "b"]]
 
 
 async def test_a_closed_teachers_model_is_freed_though_its_answers_are_still_held(threads):
