@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # How tests share two cores: the longest, end to end, come first.
-PARALLEL ?= -n 2 --dist loadgroup
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 # The demo's task: boolq_relevance, or the harder privacy_policy_qa.
 TASK   ?= boolq_relevance
 

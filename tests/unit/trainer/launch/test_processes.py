@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from support.stand_in_run import STEPS
 
@@ -47,15 +49,12 @@ async def test_a_killed_rank_takes_the_run_to_its_checkpoint(local, job, reports
 
 
 def marked_by_rank(rank):
-    """Processes of torchrun's with that rank."""
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            variables = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        ours = any(variable.startswith(b"W2S_LAUNCH=") for variable in variables)
-        if ours and f"RANK={rank}".encode() in variables:
-            yield int(path.parent.name)
+    """Processes of this one's torchrun with that rank; other tests may have theirs meanwhile."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            variables = process.environ()
+            if "W2S_LAUNCH" in variables and variables.get("RANK") == str(rank):
+                yield process.pid
 
 
 async def test_an_error_of_any_rank_is_the_runs(local, job, reports):
