@@ -10,6 +10,7 @@ from pipelines.keys import content_key
 from pipelines.progress import format_line
 from pipelines.steps.guard import step
 from pipelines.steps.items import Json, from_json, normalised
+from pipelines.steps.keep import keep_dataset
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.manifest import Parent
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
@@ -40,23 +41,17 @@ def generate(item: Json, teacher: Json) -> Json:
     request = from_json(item["generation"], supervisor_pb2.GenerateRequest())
     request.teacher, request.required_digest = teacher["teacher"], teacher["digest"]
     key = content_key("generate", prompts.ref.digest, normalised(request), item["nonce"])
-    found = store.find("datasets", key)
-    if found is None:
-        rows = list(_rows(store, key, item["item"], prompts, request))
-        spec = from_json(item["teacher"], supervisor_pb2.TeacherSpec())
-        made_by = Parent(role="teacher", uri=spec.model.model.uri or teacher["teacher"], digest=teacher["digest"])
-        with store.write(
-            "datasets",
-            key,
-            data_schema=COMPLETIONS_SCHEMA,
-            config={"generation": item["generation"], "teacher": teacher["teacher"]},
-            seed=request.seed if request.HasField("seed") else None,
-            parents=[parent("prompts", prompts), made_by],
-        ) as draft:
-            write_completions(draft.path, rows)
-        found = draft.ref
-        assert found is not None
-    return found.model_dump()
+    spec = from_json(item["teacher"], supervisor_pb2.TeacherSpec())
+    made_by = Parent(role="teacher", uri=spec.model.model.uri or teacher["teacher"], digest=teacher["digest"])
+    return keep_dataset(
+        store,
+        key,
+        COMPLETIONS_SCHEMA,
+        [parent("prompts", prompts), made_by],
+        lambda path: write_completions(path, list(_rows(store, key, item["item"], prompts, request))),
+        config={"generation": item["generation"], "teacher": teacher["teacher"]},
+        seed=request.seed if request.HasField("seed") else None,
+    )
 
 
 def _rows(

@@ -1,0 +1,1 @@
+"""Weak-to-strong beyond accuracy: safety, toxicity and legal reasoning (Ye et al. 2024)."""

@@ -1,0 +1,1 @@
+"""Weak-to-strong deception under conflicting objectives (Yang et al. 2024)."""
