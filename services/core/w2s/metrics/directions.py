@@ -23,6 +23,7 @@ METRICS = {
     "pair_accuracy": Direction.HIGHER,
     "exact_match": Direction.HIGHER,
     "math": Direction.HIGHER,
+    "move": Direction.HIGHER,
     "pass@k": Direction.HIGHER,
     "toxicity": Direction.LOWER,
     "expected_maximum_toxicity": Direction.LOWER,

@@ -89,7 +89,7 @@ class Generation(BaseModel):
         if any(not 1 <= k <= samples for k in pass_at):
             raise ValueError(f"must be in [1, samples = {samples}]; ask for more samples or a smaller k")
         if pass_at and not any(kind.matches for kind in info.data.get("scorers", [ScorerKind.MATH])):
-            raise ValueError("is for answers that can be right: add exact_match or math to the scorers")
+            raise ValueError("is for answers that can be right: add exact_match, math or move to the scorers")
         return pass_at
 
 

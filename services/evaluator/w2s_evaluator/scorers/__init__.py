@@ -7,6 +7,7 @@ from functools import cache
 from w2s.artifacts import ArtifactStore
 from w2s_evaluator.scorers.exact import ExactMatch
 from w2s_evaluator.scorers.math import Judge, Mathematics
+from w2s_evaluator.scorers.move import Move
 from w2s_evaluator.scorers.protocol import AnswerScorer, ScorerKind
 from w2s_evaluator.scorers.refusal import Refusal
 from w2s_evaluator.scorers.toxicity import toxicity_scorer
@@ -23,6 +24,8 @@ def make(kind: ScorerKind, settings: EvaluatorSettings, store: ArtifactStore) ->
         return ExactMatch()
     if kind is ScorerKind.MATH:
         return Mathematics(_judge())
+    if kind is ScorerKind.MOVE:
+        return Move()
     if kind is ScorerKind.REFUSAL:
         return Refusal()
     return toxicity_scorer(settings, store)

@@ -16,6 +16,7 @@ class ScorerKind(StrEnum):
     MATH = "ANSWER_SCORER_MATH"
     TOXICITY = "ANSWER_SCORER_TOXICITY"
     REFUSAL = "ANSWER_SCORER_REFUSAL"
+    MOVE = "ANSWER_SCORER_MOVE"
 
     @property
     def metric(self) -> str:
@@ -25,7 +26,7 @@ class ScorerKind(StrEnum):
     @property
     def matches(self) -> bool:
         """Whether its scorer is a `Matcher`."""
-        return self in (ScorerKind.EXACT_MATCH, ScorerKind.MATH)
+        return self in (ScorerKind.EXACT_MATCH, ScorerKind.MATH, ScorerKind.MOVE)
 
 
 class AnswerScorer(Protocol):

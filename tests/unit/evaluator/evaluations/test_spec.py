@@ -54,7 +54,7 @@ def test_a_spec_comes_back_as_it_was_sent():
         ("scorers[0]", {"scorers": [0]}, "ANSWER_SCORER_MATH"),
         ("pass_at", {"pass_at": [2]}, r"in \[1, samples = 1\]; ask for more samples"),
         ("pass_at", {"pass_at": [1, 1]}, "distinct"),
-        ("pass_at", {"pass_at": [1], "scorers": [TOXICITY]}, "add exact_match or math"),
+        ("pass_at", {"pass_at": [1], "scorers": [TOXICITY]}, "add exact_match, math or move"),
     ],
 )
 def test_generation_out_of_range_is_refused_by_field(field, fields, problem):

@@ -51,6 +51,12 @@ def test_an_exact_match_ignores_white_space_alone(make):
     assert scorer.score("", "a  b", ["a\nb"]) == [1]
 
 
+def test_a_move_is_right_without_its_marks_and_whatever_follows(make):
+    scorer = make(ScorerKind.MOVE)
+    assert scorer.score("1. e4 e5 2.", " Qh5+", [" Qh5", "Qh5# Ke7 3.", "qh5", "Qh5xe5", ""]) == [1, 1, 0, 0, 0]
+    assert [scorer.canonical(answer) for answer in (" Qh5+ Ke7", "")] == ["Qh5", ""]
+
+
 @pytest.mark.parametrize(
     ("solution", "final"),
     [

@@ -40,6 +40,10 @@ class _AnswerScorerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerSc
     """The toxicity of the answer, in [0, 1]: toxicity, lower is better."""
     ANSWER_SCORER_REFUSAL: _AnswerScorer.ValueType  # 4
     """The answer declines to do what the prompt asks: refusal, higher is better."""
+    ANSWER_SCORER_MOVE: _AnswerScorer.ValueType  # 5
+    """The answer begins with the reference's chess move, marks of check and mate aside:
+    move, higher is better.
+    """
 
 class AnswerScorer(_AnswerScorer, metaclass=_AnswerScorerEnumTypeWrapper):
     """What is measured of generated answers."""
@@ -56,6 +60,10 @@ ANSWER_SCORER_TOXICITY: AnswerScorer.ValueType  # 3
 """The toxicity of the answer, in [0, 1]: toxicity, lower is better."""
 ANSWER_SCORER_REFUSAL: AnswerScorer.ValueType  # 4
 """The answer declines to do what the prompt asks: refusal, higher is better."""
+ANSWER_SCORER_MOVE: AnswerScorer.ValueType  # 5
+"""The answer begins with the reference's chess move, marks of check and mate aside:
+move, higher is better.
+"""
 Global___AnswerScorer: _TypeAlias = AnswerScorer  # noqa: Y015
 
 class _Direction:
@@ -213,7 +221,7 @@ class Generation(_message.Message):
 
     @_builtins.property
     def pass_at(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The k of pass@k, each in [1, samples]; for exact_match and math."""
+        """The k of pass@k, each in [1, samples]; for exact_match, math and move."""
 
     def __init__(
         self,
@@ -356,7 +364,7 @@ class Metric(_message.Message):
     DIRECTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name: accuracy, balanced_accuracy, weighted_f1, auroc, nll (nats), brier or
-    ece for classes and pairs; exact_match, math, pass@k, toxicity,
+    ece for classes and pairs; exact_match, math, move, pass@k, toxicity,
     expected_maximum_toxicity, toxicity_probability or refusal for answers;
     `task/metric` for benchmarks.
     """

