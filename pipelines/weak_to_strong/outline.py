@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipelines.estimate import Work, training_passes
+from pipelines.methods import CURVE_POINTS, passes_by
 from pipelines.plans import Model
-from pipelines.weak_to_strong.plan import BOOTSTRAPPING, CEILING, GENERATIVE, PROBE, WEAK, Plan
-from pipelines.weak_to_strong.work import CURVE_POINTS, truths
+from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
+from pipelines.weak_to_strong.work import truths
 
 
 def outline(plan: Plan) -> Iterator[Work]:
@@ -40,15 +41,8 @@ def _trainings(plan: Plan) -> Iterator[tuple[str, Model, int]]:
         yield f"train {role} on {split}", model, training_passes(model, plan.train.epochs)
     for method in plan.methods:
         for weak, strong in plan.models.gaps:
-            yield f"train {method} on labels of {weak.title}", strong, _passes(plan, method, strong)
-
-
-def _passes(plan: Plan, method: str, strong: Model) -> int:
-    """Forward passes a row of training by a method, those of other models on the way counted alike."""
-    own = training_passes(strong, plan.train.epochs, frozen=method == PROBE)
-    if method == BOOTSTRAPPING:
-        # Each is trained, and labels what the next is trained on.
-        return own + sum(training_passes(hop, plan.train.epochs) + 1 for hop in plan.method.bootstrapping_models)
-    if method == GENERATIVE:
-        return own + training_passes(Model(uri=strong.base), plan.method.generative_epochs)
-    return own
+            yield (
+                f"train {method} on labels of {weak.title}",
+                strong,
+                passes_by(method, strong, plan.method, plan.train.epochs),
+            )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, GENERATIVE, NAIVE, PROBE, Method, possible
 from pipelines.plans import BasePlan, Frozen, Model, Training, distinct, one_of
 from w2s.tasks import SplitSizes, list_tasks
 
-NAIVE, CONFIDENCE, BOOTSTRAPPING = "naive", "confidence", "bootstrapping"
-GENERATIVE, PROBE = "generative", "probe"
 METHODS = (NAIVE, CONFIDENCE, BOOTSTRAPPING, GENERATIVE, PROBE)
 WEAK, CEILING = "weak", "ceiling"
 
@@ -76,20 +75,6 @@ class Models(Frozen):
         ]
 
 
-class Method(Frozen):
-    """What the methods are set to.
-
-    Attributes:
-        confidence_alpha: Weight of the student's own predictions in the confidence loss.
-        bootstrapping_models: The models between supervisor and student, from small to large.
-        generative_epochs: Passes of language modelling over the task's texts, before the labels.
-    """
-
-    confidence_alpha: float = Field(ge=0, le=1)
-    bootstrapping_models: list[Model]
-    generative_epochs: int = Field(ge=1)
-
-
 class Plan(BasePlan):
     """A weak-to-strong experiment: every weak model teaches every larger strong one, by every method.
 
@@ -110,10 +95,4 @@ class Plan(BasePlan):
     @field_validator("methods")
     @classmethod
     def _possible(cls, values: list[str], info: ValidationInfo) -> list[str]:
-        for value in values:
-            if value not in METHODS:
-                raise ValueError(f"are among {', '.join(METHODS)}, and {value!r} is not")
-        method = info.data.get("method")
-        if BOOTSTRAPPING in values and method and not method.bootstrapping_models:
-            raise ValueError("bootstrapping needs a model in method_bootstrapping_models")
-        return distinct(values)
+        return possible(values, METHODS, info.data.get("method"))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pipelines.methods import learn_by, model_spec, training_config
 from pipelines.plans import Model
 from pipelines.steps.items import Json, training_item
 from pipelines.steps.teach import teacher_id, teacher_spec
-from pipelines.weak_to_strong.plan import BOOTSTRAPPING, CEILING, CONFIDENCE, GENERATIVE, PROBE, WEAK, Plan
+from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
 from w2s.common.v1 import common_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2
 from w2s.trainer.v1 import trainer_pb2
-
-# Points of a training curve.
-CURVE_POINTS = 10
-_ENCODINGS = {"pair": trainer_pb2.TEXT_ENCODING_PAIR, "single": trainer_pb2.TEXT_ENCODING_SINGLE}
 
 
 def list_truths(plan: Plan, datasets: Json) -> list[Json]:
@@ -72,7 +69,7 @@ def _student(plan: Plan, method: str, gap: tuple[Model, Model], seed: int, made:
     spec.labels.CopyFrom(pb.LabelsRef(**labels))
     if plan.train.early_stopping == "oracle":
         spec.early_stopping.oracle = True
-    _learn_by(method, plan, spec, seed)
+    learn_by(method, spec, plan.method, plan.train, seed)
     return training_item(
         item=_label(plan, method, weak, strong, seed=seed),
         title=plan.data.task,
@@ -89,56 +86,17 @@ def _student(plan: Plan, method: str, gap: tuple[Model, Model], seed: int, made:
     )
 
 
-def _learn_by(method: str, plan: Plan, spec: trainer_pb2.RunSpec, seed: int) -> None:
-    """Sets what a method needs; the naive one needs nothing."""
-    if method == CONFIDENCE:
-        spec.objective.auxiliary_confidence.alpha_max = plan.method.confidence_alpha
-    elif method == BOOTSTRAPPING:
-        spec.hops.extend(
-            trainer_pb2.Hop(model=_model(plan, model), training=_training(plan, model, seed))
-            for model in plan.method.bootstrapping_models
-        )
-    elif method == GENERATIVE:
-        spec.generative_first.training.CopyFrom(spec.training)
-        spec.generative_first.training.epochs = plan.method.generative_epochs
-    elif method == PROBE:
-        spec.model.linear_probe = True
-        # One of the two says what is frozen.
-        spec.model.ClearField("train_from_layer")
-
-
 def _run(plan: Plan, model: Model, seed: int, dataset: Json, validation: Json) -> trainer_pb2.RunSpec:
     """The training of a model on a dataset's ground truth, with a curve on the validation split."""
     spec = trainer_pb2.RunSpec(
-        model=_model(plan, model),
+        model=model_spec(model, plan.train),
         dataset=pb.DatasetRef(**dataset),
         eval_dataset=pb.DatasetRef(**validation),
-        training=_training(plan, model, seed),
+        training=training_config(model, plan.train, seed),
     )
     if plan.train.early_stopping != "none":
         spec.early_stopping.SetInParent()
     return spec
-
-
-def _model(plan: Plan, model: Model) -> trainer_pb2.ModelSpec:
-    return trainer_pb2.ModelSpec(
-        base=pb.ModelRef(uri=model.uri, revision=model.revision),
-        layers=None if model.layers < 0 else model.layers,
-        train_from_layer=model.train_from_layer,
-        encoding=_ENCODINGS[plan.train.encoding],
-        max_length=plan.train.max_length,
-    )
-
-
-def _training(plan: Plan, model: Model, seed: int) -> trainer_pb2.TrainingConfig:
-    return trainer_pb2.TrainingConfig(
-        epochs=plan.train.epochs,
-        batch_size=plan.train.batch_size,
-        learning_rate=model.learning_rate or plan.train.learning_rate,
-        head_learning_rate=plan.train.head_learning_rate,
-        seed=seed,
-        evaluations=CURVE_POINTS,
-    )
 
 
 def truths(plan: Plan) -> dict[tuple[Model, str], dict[str, list[int]]]:

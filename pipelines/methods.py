@@ -1,0 +1,102 @@
+"""How students learn from weak labels: what every pipeline that compares methods shares."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipelines.estimate import training_passes
+from pipelines.plans import Frozen, Model, Training, distinct
+from w2s.common.v1 import common_pb2 as pb
+from w2s.trainer.v1 import trainer_pb2
+
+NAIVE, CONFIDENCE, BOOTSTRAPPING = "naive", "confidence", "bootstrapping"
+GENERATIVE, PROBE = "generative", "probe"
+
+# Points of a training curve.
+CURVE_POINTS = 10
+_ENCODINGS = {"pair": trainer_pb2.TEXT_ENCODING_PAIR, "single": trainer_pb2.TEXT_ENCODING_SINGLE}
+
+
+class Method(Frozen):
+    """What the methods are set to.
+
+    Attributes:
+        confidence_alpha: Weight of the student's own predictions in the confidence loss.
+        bootstrapping_models: The models between supervisor and student, from small to large.
+        generative_epochs: Passes of language modelling over the task's texts, before the labels.
+    """
+
+    confidence_alpha: float = Field(ge=0, le=1)
+    bootstrapping_models: list[Model]
+    generative_epochs: int = Field(ge=1)
+
+
+def possible(values: list[str], among: tuple[str, ...], method: Method | None) -> list[str]:
+    """The methods of a plan, each once.
+
+    Args:
+        values: Their names.
+        among: The names there are.
+        method: What they are set to; None where that is wrong itself.
+
+    Raises:
+        ValueError: One is unknown or lacks a setting, or is there twice.
+    """
+    for value in values:
+        if value not in among:
+            raise ValueError(f"are among {', '.join(among)}, and {value!r} is not")
+    if BOOTSTRAPPING in values and method and not method.bootstrapping_models:
+        raise ValueError("bootstrapping needs a model in method_bootstrapping_models")
+    return distinct(values)
+
+
+def model_spec(model: Model, train: Training) -> trainer_pb2.ModelSpec:
+    """A classifier to be trained from a model."""
+    return trainer_pb2.ModelSpec(
+        base=pb.ModelRef(uri=model.uri, revision=model.revision),
+        layers=None if model.layers < 0 else model.layers,
+        train_from_layer=model.train_from_layer,
+        encoding=_ENCODINGS[train.encoding],
+        max_length=train.max_length,
+    )
+
+
+def training_config(model: Model, train: Training, seed: int) -> trainer_pb2.TrainingConfig:
+    """How a model is trained, with a curve."""
+    return trainer_pb2.TrainingConfig(
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        learning_rate=model.learning_rate or train.learning_rate,
+        head_learning_rate=train.head_learning_rate,
+        seed=seed,
+        evaluations=CURVE_POINTS,
+    )
+
+
+def learn_by(name: str, spec: trainer_pb2.RunSpec, method: Method, train: Training, seed: int) -> None:
+    """Sets what a method needs of a student's training; the naive one needs nothing."""
+    if name == CONFIDENCE:
+        spec.objective.auxiliary_confidence.alpha_max = method.confidence_alpha
+    elif name == BOOTSTRAPPING:
+        spec.hops.extend(
+            trainer_pb2.Hop(model=model_spec(model, train), training=training_config(model, train, seed))
+            for model in method.bootstrapping_models
+        )
+    elif name == GENERATIVE:
+        spec.generative_first.training.CopyFrom(spec.training)
+        spec.generative_first.training.epochs = method.generative_epochs
+    elif name == PROBE:
+        spec.model.linear_probe = True
+        # One of the two says what is frozen.
+        spec.model.ClearField("train_from_layer")
+
+
+def passes_by(name: str, strong: Model, method: Method, epochs: int) -> int:
+    """Forward passes a row that a student's training costs, those of other models on the way counted alike."""
+    own = training_passes(strong, epochs, frozen=name == PROBE)
+    if name == BOOTSTRAPPING:
+        # Each is trained, and labels what the next is trained on.
+        return own + sum(training_passes(hop, epochs) + 1 for hop in method.bootstrapping_models)
+    if name == GENERATIVE:
+        return own + training_passes(Model(uri=strong.base), method.generative_epochs)
+    return own
