@@ -72,6 +72,18 @@ class ResourceExhausted(W2SError):
         self.retry_after_s = retry_after_s
 
 
+class PermissionDenied(W2SError):
+    """The caller may not do this; the message says who may."""
+
+    code = 7
+
+
+class Unauthenticated(W2SError):
+    """The caller has not said who it is, or what it said is not known here."""
+
+    code = 16
+
+
 class FailedPrecondition(W2SError):
     """The system is not in the state the call needs; the message says what to do first."""
 

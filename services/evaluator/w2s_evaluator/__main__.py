@@ -9,6 +9,7 @@ from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.evaluator.v1 import evaluator_pb2_grpc, monitor_pb2_grpc
 from w2s.models.runtime import configure_runtime
+from w2s.rpc.access import access_of
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener, serve
 from w2s_evaluator.comparisons.metrics import ComparisonMetrics
@@ -47,7 +48,8 @@ class EvaluatorApp:
         events = EventMetrics(registry)
         self._joiner = Joiner(self._database, self._monitor.students, self._monitor.intake, events)
         max_bytes = settings.max_message_mib << 20
-        self._events = EventsHttp(self._joiner, events, settings.host, settings.events_port, max_bytes)
+        access = None if settings.events_open else access_of(settings)
+        self._events = EventsHttp(self._joiner, events, settings.host, settings.events_port, max_bytes, access)
 
     def register(self, server: grpc.aio.Server) -> None:
         servicer = EvaluatorServicer(self._evaluations, self._comparisons)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.models.runtime import configure_runtime
+from w2s.rpc.access import access_of
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener, serve
 from w2s.supervisor.v1 import supervisor_pb2_grpc
@@ -67,7 +68,8 @@ class SupervisorApp:
 
         settings = self._settings
         max_bytes = settings.max_message_mib << 20
-        http = OipHttp(self._supervisor.desk, self._limits, settings.host, settings.http_port, max_bytes)
+        access, desk = access_of(settings), self._supervisor.desk
+        http = OipHttp(desk, self._limits, settings.host, settings.http_port, max_bytes, access)
         await http.start()
         return http
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
+import grpc.aio
 
+from w2s.client.credentials import Bearer, channel_credentials
 from w2s.errors import FailedPrecondition
 
 # Only UNAVAILABLE is retried: every call of ours that changes anything is idempotent by request_id.
@@ -79,9 +82,34 @@ def artifact_root() -> str:
 
 @contextmanager
 def connect(target: str) -> Iterator[grpc.Channel]:
-    """A channel that waits for its server, retries what may be retried, and is closed at the end."""
-    with grpc.insecure_channel(target, options=_OPTIONS) as channel:
-        yield channel
+    """A channel that waits for its server, retries what may be retried, and is closed at the end.
+
+    It speaks TLS and shows a token where the environment says so; see `w2s.client.credentials`.
+
+    Raises:
+        FailedPrecondition: The environment names a file that cannot be read.
+    """
+    with _channel(target) as channel:
+        yield grpc.intercept_channel(channel, Bearer())
+
+
+def _channel(target: str) -> grpc.Channel:
+    credentials = channel_credentials()
+    if credentials is None:
+        return grpc.insecure_channel(target, options=_OPTIONS)
+    return grpc.secure_channel(target, credentials, options=_OPTIONS)
+
+
+def open_channel(target: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
+    """A channel of an event loop, with options of its own; its calls show `bearer()` themselves.
+
+    Raises:
+        FailedPrecondition: As `connect`.
+    """
+    credentials = channel_credentials()
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, credentials, options=options)
 
 
 def rpc_error(error: grpc.RpcError) -> str:

@@ -28,8 +28,11 @@ class Call:
         context: gRPC's side of it.
 
     Attributes:
+        known: As given.
         names: Its service and method, for labels; `other` twice for a method that is not known.
         peer: The caller's address.
+        principal: Whose it is, once that is known.
+        metadata: What the caller sent beside its request, by lower-case key; texts alone, the last of each.
     """
 
     def __init__(self, method: str, known: bool, context: Context) -> None:
@@ -39,6 +42,9 @@ class Call:
         self.names = tuple(method.strip("/").split("/", 1)) if known else ("other", "other")
         # Asked now: gRPC crashes when it is asked about a call whose caller has gone away.
         self.peer = context.peer()
+        self.known = known
+        self.principal = ""
+        self.metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         remaining: float | None = context.time_remaining()
         timeout = math.inf if remaining is None else remaining
         self._deadline = _now() + timeout

@@ -31,6 +31,10 @@ class Health(health_pb2_grpc.HealthServicer):
             self._statuses[name] = _Response.SERVING if serving else _Response.NOT_SERVING
             self._tell()
 
+    def serving(self, name: str) -> bool:
+        """Whether it says SERVING of a name; may be asked from any thread."""
+        return self._statuses.get(name) == _Response.SERVING
+
     def shut_down(self) -> None:
         """Says NOT_SERVING of every name for good, and ends all watches."""
         self._statuses = dict.fromkeys(self._statuses, _Response.NOT_SERVING)

@@ -6,20 +6,56 @@ import asyncio
 import contextlib
 import math
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from w2s.errors import InvalidArgument, ResourceExhausted, W2SError
+from w2s.errors import InvalidArgument, ResourceExhausted, Unauthenticated, W2SError
+from w2s.rpc.access import Access
+from w2s.rpc.roles import Role
 
 # Longer than the idle timeout of common proxies, which else reuse a connection that is just closed.
 _KEEP_ALIVE_S = 65
 # By google.rpc.Code. FAILED_PRECONDITION is 412 and not 400: the same request may be right later.
-_STATUSES = {1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 8: 429, 9: 412, 14: 503}
+_STATUSES = {1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 412, 14: 503, 16: 401}
+
+
+Guard = Callable[[Request], None]
+"""Raises Unauthenticated, PermissionDenied or ResourceExhausted for a request that may not come in."""
+
+
+def guard_of(access: Access, needed: Callable[[Request], Role | None]) -> Guard:
+    """Asks for the token that a gRPC call shows.
+
+    Args:
+        access: Decides on calls.
+        needed: The least role for a request; None for one that is open to all.
+    """
+
+    def check(request: Request) -> None:
+        role = needed(request)
+        if role is not None:
+            peer = f"{request.client.host}:{request.client.port}" if request.client else ""
+            access.admit(request.headers.get("authorization"), role, peer)
+
+    return check
+
+
+def _guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        answer: ASGIApp = app
+        if scope["type"] == "http":
+            try:
+                guard(Request(scope))
+            except W2SError as error:
+                answer = refusal(error)
+        await answer(scope, receive, send)
+
+    return serve
 
 
 class _Server(uvicorn.Server):
@@ -38,12 +74,13 @@ class HttpListener:
         host: The address to listen on.
         port: The port; 0 for a free one.
         field: The setting that names the port.
+        guard: Decides on requests; None to let everybody in.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, field: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, field: str, guard: Guard | None = None) -> None:
         self._host, self._port, self._field = host, port, field
         config = uvicorn.Config(
-            app,
+            app if guard is None else _guarded(app, guard),
             lifespan="off",
             http="httptools",
             ws="none",
@@ -111,5 +148,9 @@ def refusal(error: W2SError, status: int | None = None) -> Response:
         error: The error.
         status: The status, where it is not that of the error's code.
     """
-    wait = {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, ResourceExhausted) else None
-    return JSONResponse({"error": error.message}, status or _STATUSES.get(error.code, 500), wait)
+    headers = None
+    if isinstance(error, ResourceExhausted):
+        headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
+    elif isinstance(error, Unauthenticated):
+        headers = {"WWW-Authenticate": "Bearer"}
+    return JSONResponse({"error": error.message}, status or _STATUSES.get(error.code, 500), headers)

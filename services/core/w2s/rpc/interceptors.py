@@ -12,6 +12,7 @@ import grpc.aio
 from prometheus_client import CollectorRegistry
 
 from w2s.rpc import Context
+from w2s.rpc.access import Access, audited
 from w2s.rpc.calls import Call
 from w2s.rpc.decoding import decoder
 from w2s.rpc.failures import answered
@@ -35,10 +36,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         registry: Where the metrics of calls are.
+        access: Decides who may call; None to let everybody in.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, access: Access | None = None) -> None:
         self._metrics = CallMetrics(registry)
+        self._access = access or Access()
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], handler_call_details: Any
@@ -60,7 +63,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def serve(request: Any, context: Context) -> Any:
             call = Call(method, known, context)
-            async with self._metrics.around(call), logged(call), answered(call):
+            async with self._metrics.around(call), logged(call), audited(call), answered(call):
+                self._access.check(call)
                 return await run(inner, check(request), context)
 
         return serve

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
-from wsgiref.simple_server import WSGIServer
 
 import grpc.aio
 from grpc_health.v1 import health as grpc_health
@@ -24,15 +23,17 @@ from prometheus_client import (
     PROCESS_COLLECTOR,
     CollectorRegistry,
     Info,
-    start_http_server,
 )
 
 from w2s.errors import InvalidArgument
 from w2s.provenance import code_version
+from w2s.rpc.access import access_of
 from w2s.rpc.health import Health
 from w2s.rpc.interceptors import CallInterceptor
 from w2s.rpc.logs import configure_logs
+from w2s.rpc.probes import start_probed_metrics
 from w2s.rpc.settings import S, ServerSettings, parse_settings, refuse
+from w2s.rpc.tls import server_credentials
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
     if settings.exit_with_parent:
         threading.Thread(target=_await_parent, args=(loop, stopping), daemon=True).start()
     server, health, port = _build(service, settings, registry)
-    metrics = _start_metrics(settings, registry)
+    metrics = start_probed_metrics(settings.host, settings.metrics_port, registry, lambda: health.serving(""))
     listeners = await service.start(health)
     for name in ("", service.names[0]):
         await health.set(name, True)
@@ -138,7 +139,7 @@ def _build(
     service: Service, settings: ServerSettings, registry: CollectorRegistry
 ) -> tuple[grpc.aio.Server, Health, int]:
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(registry)],
+        interceptors=[CallInterceptor(registry, access_of(settings))],
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_mib << 20),
@@ -158,20 +159,13 @@ def _build(
     if settings.reflection:
         names = (*service.names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
+    credentials = server_credentials(settings)
+    address = f"{settings.host}:{settings.port}"
     try:
-        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError:
-        raise InvalidArgument("port", f"cannot listen on {settings.host}:{settings.port}; is it taken?") from None
+        raise InvalidArgument("port", f"cannot listen on {address}; is it taken?") from None
     return server, health, port
-
-
-def _start_metrics(settings: ServerSettings, registry: CollectorRegistry) -> WSGIServer:
-    address = f"{settings.host}:{settings.metrics_port}"
-    try:
-        server, _ = start_http_server(settings.metrics_port, settings.host, registry)
-    except OSError as error:
-        raise InvalidArgument("metrics_port", f"cannot listen on {address}: {error.strerror}") from None
-    return server
 
 
 def _announce(settings: ServerSettings, addresses: dict[str, str]) -> None:

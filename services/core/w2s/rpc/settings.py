@@ -34,6 +34,13 @@ class ServerSettings(BaseSettings):
     max_concurrent_rpcs: int = Field(256, ge=1, description="Calls in flight; more are RESOURCE_EXHAUSTED")
     drain_s: float = Field(20.0, ge=0, description="Seconds that calls in flight get when the server stops")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
+    tls_cert_file: Path | None = Field(None, description="PEM of the gRPC server's certificate chain; unset, plaintext")
+    tls_key_file: Path | None = Field(None, description="PEM of the certificate's private key")
+    tls_client_ca_file: Path | None = Field(None, description="PEM of the CA that callers' certificates must be of")
+    tokens_file: Path | None = Field(
+        None, description="File of `NAME ROLE TOKEN` lines; unset, every caller may do everything"
+    )
+    max_calls_per_s: float = Field(0.0, ge=0, description="Calls a second that one caller may make; 0 for no limit")
     artifact_root: str = Field(description="Folder or fsspec URI of the artifact store, shared by all services")
     database_url: str = Field(description="SQLAlchemy URL of the service's state, such as sqlite:///runs.db")
     cache_folder: Path = Field(

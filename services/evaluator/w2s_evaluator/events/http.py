@@ -10,7 +10,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from w2s.errors import InvalidArgument, NotFound, ResourceExhausted, W2SError
-from w2s.rpc.http import HttpListener, read_body, refusal
+from w2s.rpc.access import Access
+from w2s.rpc.http import HttpListener, guard_of, read_body, refusal
+from w2s.rpc.roles import Role
 from w2s_evaluator.events.join import Joiner
 from w2s_evaluator.events.metrics import EventMetrics
 from w2s_evaluator.events.parse import half_of
@@ -33,9 +35,18 @@ class EventsHttp(HttpListener):
         host: The address to listen on.
         port: The port; 0 for a free one.
         max_bytes: The largest body that is read.
+        access: Who may send events, operators at least; None for everybody.
     """
 
-    def __init__(self, joiner: Joiner, metrics: EventMetrics, host: str, port: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        joiner: Joiner,
+        metrics: EventMetrics,
+        host: str,
+        port: int,
+        max_bytes: int,
+        access: Access | None = None,
+    ) -> None:
         async def take(request: Request) -> Response:
             try:
                 outcome = await joiner.take(half_of(request.headers, await read_body(request, max_bytes)))
@@ -46,4 +57,6 @@ class EventsHttp(HttpListener):
             metrics.handled(outcome)
             return JSONResponse({"outcome": outcome}, 202)
 
-        super().__init__(Starlette(routes=[Route("/", take, methods=["POST"])]), host, port, "events_port")
+        guard = guard_of(access, lambda _: Role.OPERATOR) if access else None
+        app = Starlette(routes=[Route("/", take, methods=["POST"])])
+        super().__init__(app, host, port, "events_port", guard)

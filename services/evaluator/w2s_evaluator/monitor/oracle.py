@@ -13,8 +13,10 @@ import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
+from w2s.client.channel import open_channel
+from w2s.client.credentials import Metadata, bearer
 from w2s.common.v1 import common_pb2 as common
-from w2s.errors import Unavailable
+from w2s.errors import FailedPrecondition, Unavailable
 from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s_evaluator.monitor.window import Version
@@ -88,6 +90,13 @@ class Refusal(Unavailable):
         self.status = code
 
 
+def _token() -> Metadata:
+    try:
+        return bearer()
+    except FailedPrecondition as error:
+        raise Refusal("UNAUTHENTICATED", error.message) from error
+
+
 class Oracle:
     """A client of the supervisor that neither waits nor tries again by itself.
 
@@ -97,7 +106,7 @@ class Oracle:
     """
 
     def __init__(self, target: str, observe: Callable[[float], None]) -> None:
-        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self._channel = open_channel(target, _OPTIONS)
         self._stub = supervisor_pb2_grpc.SupervisorServiceStub(self._channel)
         self._observe = observe
         self._classes: dict[Version, tuple[str, ...]] = {}
@@ -138,7 +147,7 @@ class Oracle:
         """
         if version not in self._classes:
             teacher = await _answer(
-                self._stub.GetTeacher(pb.GetTeacherRequest(name=version.teacher), timeout=_TIMEOUT_S)
+                self._stub.GetTeacher(pb.GetTeacherRequest(name=version.teacher), timeout=_TIMEOUT_S, metadata=_token())
             )
             if teacher.version.digest != version.digest:
                 raise Refusal("ABORTED", f"{version.teacher} has been registered anew")
@@ -150,7 +159,7 @@ class Oracle:
         request = pb.LabelRequest(examples=examples, teacher=teacher)
         start = time.perf_counter()
         try:
-            return await _answer(self._stub.Label(request, timeout=_TIMEOUT_S))
+            return await _answer(self._stub.Label(request, timeout=_TIMEOUT_S, metadata=_token()))
         finally:
             self._observe(time.perf_counter() - start)
 

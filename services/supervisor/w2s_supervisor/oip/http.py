@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from w2s.rpc.http import HttpListener, read_body
+from w2s.rpc.access import Access
+from w2s.rpc.http import HttpListener, guard_of, read_body
+from w2s.rpc.roles import Role
 from w2s_supervisor.limits import Limits
 from w2s_supervisor.oip import bodies
 from w2s_supervisor.oip.answers import Answered, json_response, refused
@@ -114,7 +116,21 @@ class OipHttp(HttpListener):
         host: The address to listen on.
         port: The port; 0 for a free one.
         max_bytes: The largest body that is read.
+        access: Who may ask; None for everybody.
     """
 
-    def __init__(self, desk: Desk, limits: Limits, host: str, port: int, max_bytes: int) -> None:
-        super().__init__(_application(desk, limits, max_bytes), host, port, "http_port")
+    def __init__(
+        self, desk: Desk, limits: Limits, host: str, port: int, max_bytes: int, access: Access | None = None
+    ) -> None:
+        guard = guard_of(access, role_of) if access else None
+        super().__init__(_application(desk, limits, max_bytes), host, port, "http_port", guard)
+
+
+def role_of(request: Request) -> Role | None:
+    """The least role for a request: whether the server and its models live is open to probes."""
+    path = request.url.path
+    if request.method == "GET":
+        return None if path.startswith("/v2/health/") or path.endswith("/ready") else Role.READER
+    if path.startswith("/v2/repository/models/"):
+        return Role.ADMIN if path.endswith("/unload") else Role.OPERATOR
+    return Role.READER

@@ -16,6 +16,9 @@ class Context:
         self.time_remaining = lambda: timeout
         self.code = lambda: code
 
+    def invocation_metadata(self):
+        return (("authorization", "Bearer a"), ("trace-bin", b"\0"))
+
     def peer(self):
         return "ipv4:127.0.0.1:1"
 
@@ -75,3 +78,7 @@ async def test_a_refusal_counts_whenever_it_comes(ending, code):
 async def test_labels_are_the_servers_own_names():
     assert Call("/w2s.Test/Get", True, Context(1)).names == ("w2s.Test", "Get")
     assert Call("/by/caller/made/up", False, Context(1)).names == ("other", "other")
+
+
+async def test_metadata_is_what_is_text():
+    assert Call("/w2s.Test/Do", True, Context(1)).metadata == {"authorization": "Bearer a"}

@@ -1,0 +1,165 @@
+"""A server with TLS and tokens, in a process of its own, and clients as the environment makes them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+from helpers.certificates import Authority
+
+from w2s.client import connect
+from w2s.trainer.v1 import trainer_pb2 as pb
+from w2s.trainer.v1 import trainer_pb2_grpc
+
+TINY = Path(__file__).parents[1] / "helpers" / "tiny_service.py"
+SETTINGS = ("--artifact-root=artifacts", "--database-url=sqlite:///state.db", "--port=0", "--metrics-port=0")
+READER, OPERATOR = "r" * 22, "o" * 22
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def start(tmp_path, eventually):
+    """Starts a tiny service with flags; returns its addresses."""
+    processes = []
+
+    def start(*flags):
+        announcement = tmp_path / "announced.json"
+        command = [sys.executable, str(TINY), *SETTINGS, f"--announce={announcement}", *flags]
+        with (tmp_path / "server.log").open("wb") as log:
+            process = subprocess.Popen(command, stderr=log, cwd=tmp_path)
+        processes.append(process)
+        eventually(lambda: announcement.exists() or process.poll() is not None)
+        return json.loads(announcement.read_text())
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text(f"ann reader {READER}\noli operator {OPERATOR}\n")
+    return path
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """A call as a client makes it whose environment is this."""
+
+    def call(target, method="GetRun", request=pb.GetRunRequest(name="runs/a"), **variables):  # noqa: B008
+        for name in ("SERVER_CA_FILE", "CLIENT_CERT_FILE", "CLIENT_KEY_FILE", "TOKEN", "TOKEN_FILE"):
+            monkeypatch.delenv(f"W2S_{name}", raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(f"W2S_{name}", str(value))
+        # Certificates are for localhost by name.
+        with connect(target.replace("127.0.0.1", "localhost")) as channel:
+            return getattr(trainer_pb2_grpc.TrainerServiceStub(channel), method)(request, timeout=5)
+
+    return call
+
+
+def healthy(addresses):
+    try:
+        with urllib.request.urlopen(f"http://{addresses['metrics']}/healthz", timeout=5) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_tokens_over_tls(start, authority, tokens, call, tmp_path, refused, eventually):
+    certificate, key = authority.issue("server")
+    addresses = start(f"--tls-cert-file={certificate}", f"--tls-key-file={key}", f"--tokens-file={tokens}")
+    target, ca = addresses["grpc"], authority.file
+    assert call(target, SERVER_CA_FILE=ca, TOKEN=READER).name == "runs/a"
+    with refused("UNAUTHENTICATED", words="show a token"):
+        call(target, SERVER_CA_FILE=ca)
+    with refused("PERMISSION_DENIED", words="ann is reader"):
+        call(target, "CreateRun", pb.CreateRunRequest(), SERVER_CA_FILE=ca, TOKEN=READER)
+    file = tmp_path / "token"
+    file.write_text(f"{OPERATOR}\n")
+    with refused("INVALID_ARGUMENT", words="run: is required"):
+        call(target, "CreateRun", pb.CreateRunRequest(), SERVER_CA_FILE=ca, TOKEN_FILE=file)
+    # Plaintext gets nowhere, and kubelets still see that it lives.
+    with pytest.raises(grpc.RpcError):
+        call(target, TOKEN=READER)
+    assert healthy(addresses) == 200
+    log = (tmp_path / "server.log").read_text()
+    # gRPC's own library has lines of its own for failed handshakes.
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    audited = [line for line in lines if line["logger"] == "w2s.audit"]
+    assert [(line["principal"], line["code"]) for line in audited] == [
+        ("ann", "PERMISSION_DENIED"),
+        ("oli", "INVALID_ARGUMENT"),
+    ]
+    assert READER not in log
+    assert OPERATOR not in log
+
+
+def test_certificates_are_renewed_while_the_server_runs(start, authority, call, tmp_path, eventually):
+    certificate, key = authority.issue("server")
+    target = start(f"--tls-cert-file={certificate}", f"--tls-key-file={key}")["grpc"]
+    assert call(target, SERVER_CA_FILE=authority.file).name == "runs/a"
+    later = Authority(tmp_path, "later")
+    later.issue("server")
+
+    def renewed():
+        try:
+            return call(target, SERVER_CA_FILE=later.file).name == "runs/a"
+        except grpc.RpcError:
+            return False
+
+    eventually(renewed)
+    with pytest.raises(grpc.RpcError):
+        call(target, SERVER_CA_FILE=authority.file)
+
+
+def test_mutual_tls_asks_for_a_certificate(start, authority, call, tmp_path):
+    certificate, key = authority.issue("server")
+    flags = (f"--tls-cert-file={certificate}", f"--tls-key-file={key}", f"--tls-client-ca-file={authority.file}")
+    target = start(*flags)["grpc"]
+    own, own_key = authority.issue("client")
+    assert call(target, SERVER_CA_FILE=authority.file, CLIENT_CERT_FILE=own, CLIENT_KEY_FILE=own_key).name == "runs/a"
+    with pytest.raises(grpc.RpcError):
+        call(target, SERVER_CA_FILE=authority.file)
+    stranger, stranger_key = Authority(tmp_path, "strangers").issue("stranger")
+    with pytest.raises(grpc.RpcError):
+        call(target, SERVER_CA_FILE=authority.file, CLIENT_CERT_FILE=stranger, CLIENT_KEY_FILE=stranger_key)
+
+
+def test_calls_above_a_limit_are_shed(start, call, refused):
+    target = start("--max-calls-per-s=1")["grpc"]
+    with refused("RESOURCE_EXHAUSTED", words="more than 1 calls a second"):
+        for _ in range(3):
+            call(target)
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--tls-cert-file=server.crt"], "TLS needs both"),
+        (["--tls-client-ca-file=ca.pem"], "TLS needs both"),
+        (["--tls-cert-file=server.crt", "--tls-key-file=other.key"], "certificate and key are no pair"),
+        (["--tls-cert-file=none.crt", "--tls-key-file=server.key"], "cannot be read"),
+        (["--tokens-file=none"], "--tokens-file: cannot be read"),
+    ],
+)
+def test_wrong_files_end_the_server_with_one_line(authority, tmp_path, flags, problem):
+    authority.issue("server")
+    authority.issue("other")
+    command = [sys.executable, str(TINY), *SETTINGS, *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert problem in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
