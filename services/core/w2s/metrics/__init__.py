@@ -1,7 +1,14 @@
 """Metrics: pure functions from arrays of predictions to numbers with intervals."""
 
 from w2s.metrics.agreement import Agreement, McNemar, agreement, mcnemar
-from w2s.metrics.bootstrap import bootstrap_means, bootstrap_seed_means, estimate, estimate_mean, estimates
+from w2s.metrics.bootstrap import (
+    bootstrap_means,
+    bootstrap_seed_means,
+    bootstrap_seed_statistics,
+    estimate,
+    estimate_mean,
+    estimates,
+)
 from w2s.metrics.calibration import (
     Calibration,
     CalibrationShift,
@@ -10,7 +17,7 @@ from w2s.metrics.calibration import (
     calibration_shift,
     reliability,
 )
-from w2s.metrics.classification import PER_EXAMPLE, classification_metrics
+from w2s.metrics.classification import OF_CONFUSIONS, PER_EXAMPLE, classification_metrics
 from w2s.metrics.deception import (
     Area,
     Deception,
@@ -25,12 +32,13 @@ from w2s.metrics.drift import confident_disagreement, disagreement, population_s
 from w2s.metrics.estimate import Estimate
 from w2s.metrics.generation import exact_match, expected_maximum_toxicity, pass_at_k, toxicity_probability
 from w2s.metrics.pairs import pair_accuracy
-from w2s.metrics.pgr import MedianPgr, Pgr, PgrStatus, median_pgr, performance_gap_recovered, pgr
+from w2s.metrics.pgr import MedianPgr, Pgr, PgrStatus, median_pgr, performance_gap_recovered, pgr, pgr_of_draws
 from w2s.metrics.proportion import Interval, Proportion, wilson, wilson_interval
 from w2s.metrics.temperature import apply_temperature, fit_temperature
 
 __all__ = [
     "METRICS",
+    "OF_CONFUSIONS",
     "PER_EXAMPLE",
     "Agreement",
     "Area",
@@ -52,6 +60,7 @@ __all__ = [
     "blind_spot_rate",
     "bootstrap_means",
     "bootstrap_seed_means",
+    "bootstrap_seed_statistics",
     "calibration",
     "calibration_shift",
     "classification_metrics",
@@ -73,6 +82,7 @@ __all__ = [
     "pass_at_k",
     "performance_gap_recovered",
     "pgr",
+    "pgr_of_draws",
     "population_stability_index",
     "reliability",
     "toxicity_probability",

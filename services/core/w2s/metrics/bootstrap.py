@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import floor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from w2s.metrics.proportion import Interval, wilson
 # Maps how often each example was drawn, float64 [R, D], to the figure of each of the R
 # draws, float64 [R]; NaN where it is undefined.
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # Counts held at once. So few stay in the processor's cache, which is why it is quick.
 _CELLS = 1 << 17
@@ -71,8 +74,8 @@ def bootstrap_means(
     """
     series = np.asarray(values, dtype=np.float64)
     examples = series.shape[1]
-    kinds, counts = _kinds(series)
-    sums = [drawn @ kinds.T for drawn in resamples(counts, replicates, seed)]
+    columns, counts = kinds(series)
+    sums = [drawn @ columns.T for drawn in resamples(counts, replicates, seed)]
     return np.asarray(np.concatenate(sums).T / examples)
 
 
@@ -93,9 +96,29 @@ def bootstrap_seed_means(
     """
     models, seeds, examples = values.shape
     means = bootstrap_means(values.reshape(models * seeds, examples), replicates, seed)
-    # Another stream than the examples', which begins at the same seed.
-    drawn = np.random.default_rng([seed, 1]).multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates)
-    return np.asarray(np.einsum("ksr,rs->kr", means.reshape(models, seeds, replicates), drawn) / seeds)
+    return _over_seeds(means.reshape(models, seeds, replicates), seed)
+
+
+def bootstrap_seed_statistics(
+    statistics: Sequence[Sequence[Statistic]], counts: NDArray[np.integer], replicates: int, seed: int
+) -> NDArray[np.float64]:
+    """As `bootstrap_seed_means`, of figures that are no means over examples.
+
+    Args:
+        statistics: The figure of each of K models and S seeds from how often each of D kinds of examples
+            occurs, [R, D] to [R].
+        counts: How many examples of each kind there are, shape [D], as in `resamples`.
+        replicates: How many replicates, >= 1.
+        seed: Determines the draws, together with the counts.
+
+    Returns:
+        Float64 [K, replicates].
+    """
+    drawn = [
+        np.stack([[statistic(weights) for statistic in model] for model in statistics])
+        for weights in resamples(counts, replicates, seed)
+    ]
+    return _over_seeds(np.concatenate(drawn, axis=2), seed)
 
 
 def estimate_mean(
@@ -248,9 +271,24 @@ def effective_size(weight: float, square: float) -> int:
     return floor(weight * weight / square + 1e-9)
 
 
-def _kinds(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Distinct columns and how often each occurs; the columns themselves where that saves nothing."""
+def kinds(series: NDArray[_Scalar]) -> tuple[NDArray[_Scalar], NDArray[np.intp]]:
+    """Distinct columns and how often each occurs; the columns themselves where that saves nothing.
+
+    Args:
+        series: What several models made of the same examples, shape [K, N].
+
+    Returns:
+        The columns, shape [K, D], and their counts, shape [D].
+    """
     columns, counts = np.unique(series, axis=1, return_counts=True)
     if columns.shape[1] * _BINOMIAL_COST <= series.shape[1]:
         return columns, counts
     return series, np.ones(series.shape[1], dtype=np.intp)
+
+
+def _over_seeds(figures: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Means over seeds drawn anew in each replicate, from [K, S, R] to [K, R]."""
+    seeds, replicates = figures.shape[1:]
+    # Another stream than the examples', which begins at the same seed.
+    drawn = np.random.default_rng([seed, 1]).multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates)
+    return np.asarray(np.einsum("ksr,rs->kr", figures, drawn) / seeds)

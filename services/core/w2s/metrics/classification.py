@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -46,7 +47,7 @@ def brier_score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]
     return np.asarray(np.square(off).sum(axis=1))
 
 
-# Metrics that are means over examples: those that can be compared by `pgr`.
+# Metrics that are means over examples.
 PER_EXAMPLE = {"accuracy": correct, "nll": negative_log_likelihood, "brier": brier_score}
 
 
@@ -92,10 +93,7 @@ def classification_metrics(
     classes = probabilities.shape[1]
     # Examples of one true and one predicted class are alike to what counts confusions.
     cells, counts = np.unique(labels * np.int64(classes) + probabilities.argmax(axis=1), return_counts=True)
-    of_confusions = {
-        "balanced_accuracy": _balanced_accuracy(cells, classes),
-        "weighted_f1": _weighted_f1(cells, classes),
-    }
+    of_confusions = {name: of(cells, classes) for name, of in OF_CONFUSIONS.items()}
     of_probabilities = {
         "auroc": auroc(probabilities, labels),
         "nll": _mean(negative_log_likelihood(probabilities, labels)),
@@ -159,6 +157,14 @@ def _confusion(
     """Of which class each cell is, and as which it is predicted, and both: 0 or 1, shape [D, C]."""
     truth, predicted = (np.eye(classes)[index] for index in np.divmod(cells, classes))
     return truth, predicted, truth * predicted
+
+
+# Metrics of which class is taken for which: each a statistic of the examples of D cells, given as
+# true class * classes + predicted class, shape [D], and of the number of classes.
+OF_CONFUSIONS: dict[str, Callable[[NDArray[np.int64], int], Statistic]] = {
+    "balanced_accuracy": _balanced_accuracy,
+    "weighted_f1": _weighted_f1,
+}
 
 
 def _auroc_against_rest(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Statistic:

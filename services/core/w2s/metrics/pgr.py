@@ -107,20 +107,39 @@ def pgr(
     arms = np.stack([weak, student, ceiling]).astype(np.float64)
     if arms.ndim != 3 or arms.size == 0 or not np.isfinite(arms).all():
         raise ValueError(f"each argument must be [seeds, examples], finite and not empty, got {np.shape(weak)}")
+    drawn = bootstrap_seed_means(arms, replicates, seed)
+    return pgr_of_draws(arms.mean(axis=(1, 2)), drawn, direction=direction, same_model=same_model, level=level)
+
+
+def pgr_of_draws(
+    values: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    *,
+    direction: Direction = Direction.HIGHER,
+    same_model: bool = False,
+    level: float = 0.95,
+) -> Pgr:
+    """PGR in any metric, from its bootstrap replicates; what counts as a gap is in `pgr`.
+
+    Args:
+        values: The supervisor's metric, the student's and the ceiling's, shape [3].
+        drawn: The same in each replicate, paired, shape [3, R].
+        direction: Which way the metric gets better.
+        same_model: Weak model and ceiling are one model.
+        level: The interval's coverage, in (0, 1).
+    """
     if same_model:
         return Pgr(None, None, PgrStatus.SAME_MODEL)
     better = np.greater if direction is Direction.HIGHER else np.less
-    mean_weak, mean_student, mean_ceiling = arms.mean(axis=(1, 2))
-    if not better(mean_ceiling, mean_weak):
+    weak, student, ceiling = map(float, values)
+    if not better(ceiling, weak):
         return Pgr(None, None, PgrStatus.UNDEFINED_GAP)
-    means = bootstrap_seed_means(arms, replicates, seed)
-    gapped = better(means[2], means[0])
+    gapped = better(drawn[2], drawn[0])
     tail = (1 - level) / 2
     if 1 - gapped.mean() > tail:
         return Pgr(None, None, PgrStatus.GAP_BELOW_NOISE)
-    ratios = performance_gap_recovered(means[0][gapped], means[1][gapped], means[2][gapped])
-    low, high = np.quantile(ratios, [tail, 1 - tail])
-    value = performance_gap_recovered(float(mean_weak), float(mean_student), float(mean_ceiling))
+    low, high = np.quantile(performance_gap_recovered(*drawn[:, gapped]), [tail, 1 - tail])
+    value = performance_gap_recovered(weak, student, ceiling)
     return Pgr(value, Interval(float(low), float(high), level), PgrStatus.OK)
 
 

@@ -20,14 +20,13 @@ from w2s.metrics import (
     McNemar,
     Pgr,
     agreement,
-    bootstrap_seed_means,
     calibration,
     mcnemar,
-    pgr,
+    pgr_of_draws,
 )
 from w2s.metrics.bootstrap import summarise, summarise_share
 from w2s_evaluator.comparisons.arms import Arm, makers
-from w2s_evaluator.comparisons.measures import OF_THE_WORST, measured, usual_metric
+from w2s_evaluator.comparisons.measures import OF_THE_WORST, Measured, measure, usual_metric
 from w2s_evaluator.comparisons.spec import ComparisonSpec
 
 ROLES = ("weak", "student", "ceiling")
@@ -89,27 +88,21 @@ def compare(arms: Mapping[str, Sequence[Arm]], spec: ComparisonSpec, check: Chec
     first = arms["weak"][0]
     metric = spec.metric or usual_metric(first)
     _check_samples(arms, metric)
-    values = np.stack([_stacked(role, arms[role], metric) for role in ROLES])
+    found = measure({role: arms[role] for role in ROLES}, metric)
     same = [makers(w) == makers(c) for w, c in zip(arms["weak"], arms["ceiling"], strict=True)]
     check()
-    scores = _estimates(values, spec)
+    drawn = found.drawn(spec.replicates, spec.seed)
+    overall = pgr_of_draws(found.values, drawn, direction=METRICS[metric], same_model=all(same))
     check()
-    overall = _pgr(values, metric, all(same), spec)
+    examples = len(first.ids)
     return Comparison(
         metric=metric,
         direction=METRICS[metric],
-        scores=dict(zip(ROLES, scores, strict=True)),
+        scores=dict(zip(ROLES, _estimates(found, drawn, examples), strict=True)),
         pgr=overall,
-        seeds=[overall] if len(same) == 1 else _by_seed(values, metric, same, spec, check),
+        seeds=[overall] if len(same) == 1 else _by_seed(found, metric, same, spec, check),
         beside=_beside(_classes(arms["student"]), _classes(arms["weak"])),
-        examples=len(first.ids),
-    )
-
-
-def _stacked(role: str, arms: Sequence[Arm], metric: str) -> NDArray[np.float64]:
-    """The metric of each example, shape [S, N]."""
-    return np.stack(
-        [measured(arm, metric, f"{role}[{index}]").astype(np.float64, copy=False) for index, arm in enumerate(arms)]
+        examples=examples,
     )
 
 
@@ -123,26 +116,20 @@ def _check_samples(arms: Mapping[str, Sequence[Arm]], metric: str) -> None:
             raise InvalidArgument(field, f"has {count} answers to a prompt, weak[0] {samples['weak[0]']}")
 
 
-def _by_seed(
-    values: NDArray[np.float64], metric: str, same: Sequence[bool], spec: ComparisonSpec, check: Check
-) -> list[Pgr]:
-    found = []
+def _by_seed(found: Measured, metric: str, same: Sequence[bool], spec: ComparisonSpec, check: Check) -> list[Pgr]:
+    every = []
     for seed, same_model in enumerate(same):
         check()
-        found.append(_pgr(values[:, [seed]], metric, same_model, spec))
-    return found
+        one = found.of_seed(seed)
+        drawn = one.drawn(spec.replicates, spec.seed)
+        every.append(pgr_of_draws(one.values, drawn, direction=METRICS[metric], same_model=same_model))
+    return every
 
 
-def _pgr(values: NDArray[np.float64], metric: str, same_model: bool, spec: ComparisonSpec) -> Pgr:
-    return pgr(*values, direction=METRICS[metric], same_model=same_model, replicates=spec.replicates, seed=spec.seed)
-
-
-def _estimates(values: NDArray[np.float64], spec: ComparisonSpec) -> list[Estimate]:
-    """Each role's mean, from values [3, S, N], of the draws that PGR is of."""
-    summary = summarise_share if np.isin(values, (0, 1)).all() else summarise
-    drawn = bootstrap_seed_means(values, spec.replicates, spec.seed)
-    examples = values.shape[2]
-    return [summary(float(own.mean()), means, examples, _LEVEL) for own, means in zip(values, drawn, strict=True)]
+def _estimates(found: Measured, drawn: NDArray[np.float64], examples: int) -> list[Estimate]:
+    """Each role's metric, of the draws that PGR is of."""
+    summary = summarise_share if found.share else summarise
+    return [summary(float(value), own, examples, _LEVEL) for value, own in zip(found.values, drawn, strict=True)]
 
 
 def _classes(arms: Sequence[Arm]) -> list[Predictions]:

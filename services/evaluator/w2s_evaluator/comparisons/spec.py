@@ -33,7 +33,7 @@ class ComparisonSpec(_Figures):
     """Predictions to compare, one of each role for each seed, in the same order.
 
     Attributes:
-        metric: A mean over examples; empty for the usual one of what is compared.
+        metric: The metric; empty for the usual one of what is compared.
     """
 
     weak: list[ArtifactRef] = Field(min_length=1, max_length=100)

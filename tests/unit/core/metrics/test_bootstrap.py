@@ -12,6 +12,7 @@ from w2s.metrics import (
     Interval,
     bootstrap_means,
     bootstrap_seed_means,
+    bootstrap_seed_statistics,
     estimate,
     estimate_mean,
     estimates,
@@ -139,6 +140,13 @@ def test_one_seed_is_no_more_than_its_examples():
     values = np.random.default_rng(0).random((3, 1, 40))
     drawn = bootstrap_seed_means(values, 50, seed=5)
     np.testing.assert_array_equal(drawn, bootstrap_means(values[:, 0], 50, seed=5))
+
+
+def test_statistics_that_are_means_are_drawn_as_means_are():
+    values = np.random.default_rng(0).random((3, 2, 40))
+    means = [[lambda drawn, own=own: drawn @ own / 40 for own in model] for model in values]
+    drawn = bootstrap_seed_statistics(means, np.ones(40, dtype=int), 50, seed=5)
+    np.testing.assert_allclose(drawn, bootstrap_seed_means(values, 50, seed=5))
 
 
 def test_figures_of_one_call_are_of_the_same_draws():

@@ -48,6 +48,42 @@ async def test_losses_are_better_when_lower(ask, spec_of, metric, arms, values, 
     assert (await ask("compare", swapped)).pgr.status is PgrStatus.UNDEFINED_GAP
 
 
+async def test_metrics_of_confusions_weigh_classes_and_not_examples(ask, predicted):
+    # Thirty of class 0, ten of class 1: the weak model always says 0, the ceiling errs on 3 of each, the student is
+    # right on 27 and 4.
+    labels = [0] * 30 + [1] * 10
+    right_of = {"weak": (30, 0), "student": (27, 4), "ceiling": (27, 7)}
+    spec = {
+        role: [predicted(role, [*right(zeros, 30), *right(ones, 10)], labels=labels)]
+        for role, (zeros, ones) in right_of.items()
+    }
+    # Mean recall of the classes: (1 + 0)/2, (.9 + .4)/2, (.9 + .7)/2.
+    found = await ask("compare", ComparisonSpec(**spec, metric="balanced_accuracy"))
+    assert [found.scores[role].value for role in spec] == pytest.approx([0.5, 0.65, 0.8])
+    assert (found.pgr.status, found.pgr.value) == (OK, pytest.approx(0.5))
+    assert found.pgr.interval.low < 0.5 < found.pgr.interval.high
+    # Of class 1 alone: recall is a share of ten, halved; sqrt(.4 * .6 / 10) / 2 = .077, and .027 of class 0 beside it.
+    assert found.scores["student"].standard_error == pytest.approx(0.082, rel=0.15)
+    # F1 of the classes, 2 TP / (support + predicted), weighted by 3/4 and 1/4.
+    f1 = [0.75 * 60 / 70, 0.75 * 54 / 63 + 0.25 * 8 / 17, 0.75 * 54 / 60 + 0.25 * 14 / 20]
+    found = await ask("compare", ComparisonSpec(**spec, metric="weighted_f1"))
+    assert [found.scores[role].value for role in spec] == pytest.approx(f1)
+    assert found.pgr.value == pytest.approx((f1[1] - f1[0]) / (f1[2] - f1[0]))
+
+
+async def test_a_metric_of_confusions_is_a_mean_over_seeds(ask, predicted):
+    # Balanced classes, as `predicted` has them, right on the first so many: balanced accuracy is accuracy.
+    counts = {"weak": (10, 20), "student": (20, 30), "ceiling": (30, 40)}
+    arms = {role: [predicted(f"{role}{n}", right(n)) for n in of] for role, of in counts.items()}
+    plain = await ask("compare", ComparisonSpec(**arms))
+    found = await ask("compare", ComparisonSpec(**arms, metric="balanced_accuracy"))
+    for role in arms:
+        assert found.scores[role].value == pytest.approx(plain.scores[role].value)
+        assert found.scores[role].standard_error == pytest.approx(plain.scores[role].standard_error, rel=0.1)
+    assert [one.value for one in found.seeds] == pytest.approx([0.5, 0.5])
+    assert found.pgr.value == pytest.approx(plain.pgr.value)
+
+
 async def test_student_and_supervisor_beside_each_other(ask, predicted):
     # Both right on 16, the student alone on 12, the supervisor alone on 4, none on 8.
     weak = predicted("w", [0.9] * 16 + [0.1] * 12 + [0.9] * 4 + [0.1] * 8)
@@ -123,7 +159,11 @@ async def test_a_worst_of_few_answers_is_not_compared_with_one_of_many(ask, answ
 @pytest.mark.parametrize(
     ("kind", "metric", "problem"),
     [
-        ("predictions", "f1", r"metric: must be accuracy or nll or brier of what weak\[0\] holds, got 'f1'"),
+        (
+            "predictions",
+            "f1",
+            r"metric: must be accuracy or nll or .* or weighted_f1 of what weak\[0\] holds, got 'f1'",
+        ),
         ("predictions", "toxicity", r"metric: .*got 'toxicity'"),
         ("answers", "accuracy", r"metric: must be math of what weak\[0\] holds, got 'accuracy'"),
         ("answers", "toxicity_probability", r"metric: .*got 'toxicity_probability'"),

@@ -668,10 +668,10 @@ class CompareRequest(_message.Message):
     seed: _builtins.int
     """Seeds the bootstrap, in [0, 2^32)."""
     metric: _builtins.str
-    """What is compared: a metric that is a mean over examples (accuracy, nll or brier;
-    of answers exact_match, math, toxicity, expected_maximum_toxicity,
-    toxicity_probability or refusal). Accuracy when empty, and of answers their
-    first scorer's.
+    """What is compared: accuracy, balanced_accuracy, weighted_f1, nll or brier; of
+    answers exact_match, math, toxicity, expected_maximum_toxicity,
+    toxicity_probability or refusal. Accuracy when empty, and of answers their first
+    scorer's.
     """
     publish_as: _builtins.str
     """Publishes the figures to Prometheus under this name until another comparison
