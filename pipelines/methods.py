@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from pipelines.estimate import training_passes
@@ -14,6 +16,7 @@ GENERATIVE, PROBE = "generative", "probe"
 
 # Points of a training curve.
 CURVE_POINTS = 10
+Json = dict[str, Any]
 _ENCODINGS = {"pair": trainer_pb2.TEXT_ENCODING_PAIR, "single": trainer_pb2.TEXT_ENCODING_SINGLE}
 
 
@@ -71,6 +74,29 @@ def training_config(model: Model, train: Training, seed: int) -> trainer_pb2.Tra
         seed=seed,
         evaluations=CURVE_POINTS,
     )
+
+
+def truth_run(model: Model, train: Training, seed: int, dataset: Json, validation: Json) -> trainer_pb2.RunSpec:
+    """The training of a classifier on a dataset's ground truth, with a curve on the validation split."""
+    spec = trainer_pb2.RunSpec(
+        model=model_spec(model, train),
+        dataset=pb.DatasetRef(**dataset),
+        eval_dataset=pb.DatasetRef(**validation),
+        training=training_config(model, train, seed),
+    )
+    if train.early_stopping != "none":
+        spec.early_stopping.SetInParent()
+    return spec
+
+
+def student_run(truth: trainer_pb2.RunSpec, train: Training, labels: Json) -> trainer_pb2.RunSpec:
+    """The same training on labels in place of ground truth; `learn_by` sets the method."""
+    spec = trainer_pb2.RunSpec()
+    spec.CopyFrom(truth)
+    spec.labels.CopyFrom(pb.LabelsRef(**labels))
+    if train.early_stopping == "oracle":
+        spec.early_stopping.oracle = True
+    return spec
 
 
 def learn_by(name: str, spec: trainer_pb2.RunSpec, method: Method, train: Training, seed: int) -> None:

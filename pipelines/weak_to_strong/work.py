@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pipelines.methods import learn_by, model_spec, training_config
+from pipelines.methods import learn_by, student_run, truth_run
 from pipelines.plans import Model
 from pipelines.steps.items import Json, training_item
 from pipelines.steps.teach import teacher_id, teacher_spec
 from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
 from w2s.common.v1 import common_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2
-from w2s.trainer.v1 import trainer_pb2
 
 
 def list_truths(plan: Plan, datasets: Json) -> list[Json]:
@@ -20,7 +19,7 @@ def list_truths(plan: Plan, datasets: Json) -> list[Json]:
     for (model, split), roles in truths(plan).items():
         for seed in plan.seeds:
             made = datasets[str(seed)]
-            spec = _run(plan, model, seed, made[split], made["validation"])
+            spec = truth_run(model, plan.train, seed, made[split], made["validation"])
             items.append(
                 training_item(
                     item=_label(plan, WEAK if roles[WEAK] else CEILING, model, seed=seed),
@@ -65,10 +64,8 @@ def list_students(plan: Plan, datasets: Json, arms: list[Json]) -> list[Json]:
 
 def _student(plan: Plan, method: str, gap: tuple[Model, Model], seed: int, made: Json, labels: Json) -> Json:
     weak, strong = gap
-    spec = _run(plan, strong, seed, made["transfer"], made["validation"])
-    spec.labels.CopyFrom(pb.LabelsRef(**labels))
-    if plan.train.early_stopping == "oracle":
-        spec.early_stopping.oracle = True
+    truth = truth_run(strong, plan.train, seed, made["transfer"], made["validation"])
+    spec = student_run(truth, plan.train, labels)
     learn_by(method, spec, plan.method, plan.train, seed)
     return training_item(
         item=_label(plan, method, weak, strong, seed=seed),
@@ -84,19 +81,6 @@ def _student(plan: Plan, method: str, gap: tuple[Model, Model], seed: int, made:
         nonce=plan.nonce,
         may_fail=True,
     )
-
-
-def _run(plan: Plan, model: Model, seed: int, dataset: Json, validation: Json) -> trainer_pb2.RunSpec:
-    """The training of a model on a dataset's ground truth, with a curve on the validation split."""
-    spec = trainer_pb2.RunSpec(
-        model=model_spec(model, plan.train),
-        dataset=pb.DatasetRef(**dataset),
-        eval_dataset=pb.DatasetRef(**validation),
-        training=training_config(model, plan.train, seed),
-    )
-    if plan.train.early_stopping != "none":
-        spec.early_stopping.SetInParent()
-    return spec
 
 
 def truths(plan: Plan) -> dict[tuple[Model, str], dict[str, list[int]]]:
