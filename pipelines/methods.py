@@ -12,7 +12,6 @@ from w2s.common.v1 import common_pb2 as pb
 from w2s.trainer.v1 import trainer_pb2
 
 NAIVE, CONFIDENCE, BOOTSTRAPPING = "naive", "confidence", "bootstrapping"
-GENERATIVE, PROBE = "generative", "probe"
 
 # Points of a training curve.
 CURVE_POINTS = 10
@@ -26,12 +25,10 @@ class Method(Frozen):
     Attributes:
         confidence_alpha: Weight of the student's own predictions in the confidence loss.
         bootstrapping_models: The models between supervisor and student, from small to large.
-        generative_epochs: Passes of language modelling over the task's texts, before the labels.
     """
 
     confidence_alpha: float = Field(ge=0, le=1)
     bootstrapping_models: list[Model]
-    generative_epochs: int = Field(ge=1)
 
 
 def possible(values: list[str], among: tuple[str, ...], method: Method | None) -> list[str]:
@@ -108,21 +105,12 @@ def learn_by(name: str, spec: trainer_pb2.RunSpec, method: Method, train: Traini
             trainer_pb2.Hop(model=model_spec(model, train), training=training_config(model, train, seed))
             for model in method.bootstrapping_models
         )
-    elif name == GENERATIVE:
-        spec.generative_first.training.CopyFrom(spec.training)
-        spec.generative_first.training.epochs = method.generative_epochs
-    elif name == PROBE:
-        spec.model.linear_probe = True
-        # One of the two says what is frozen.
-        spec.model.ClearField("train_from_layer")
 
 
 def passes_by(name: str, strong: Model, method: Method, epochs: int) -> int:
     """Forward passes a row that a student's training costs, those of other models on the way counted alike."""
-    own = training_passes(strong, epochs, frozen=name == PROBE)
+    own = training_passes(strong, epochs)
     if name == BOOTSTRAPPING:
         # Each is trained, and labels what the next is trained on.
         return own + sum(training_passes(hop, epochs) + 1 for hop in method.bootstrapping_models)
-    if name == GENERATIVE:
-        return own + training_passes(Model(uri=strong.base), method.generative_epochs)
     return own

@@ -14,9 +14,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, GENERATIVE, NAIVE, PROBE
+from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, NAIVE
 from pipelines.reporting.model import Report, Result, Supervision
-from pipelines.weak_to_strong.plan import CEILING, WEAK
+from pipelines.weak_to_strong.plan import CEILING, GENERATIVE, PROBE, WEAK
 
 _COLORS = {
     WEAK: "#8a8f98",

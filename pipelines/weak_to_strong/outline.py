@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pipelines.estimate import Work, training_passes
 from pipelines.methods import CURVE_POINTS, passes_by
 from pipelines.plans import Model
-from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
+from pipelines.weak_to_strong.plan import CEILING, GENERATIVE, PROBE, WEAK, Plan
 from pipelines.weak_to_strong.work import truths
 
 
@@ -44,5 +44,14 @@ def _trainings(plan: Plan) -> Iterator[tuple[str, Model, int]]:
             yield (
                 f"train {method} on labels of {weak.title}",
                 strong,
-                passes_by(method, strong, plan.method, plan.train.epochs),
+                _passes(plan, method, strong),
             )
+
+
+def _passes(plan: Plan, method: str, strong: Model) -> int:
+    if method == PROBE:
+        return training_passes(strong, plan.train.epochs, frozen=True)
+    own = passes_by(method, strong, plan.method, plan.train.epochs)
+    if method == GENERATIVE:
+        return own + training_passes(Model(uri=strong.base), plan.method.generative_epochs)
+    return own

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, GENERATIVE, NAIVE, PROBE, Method, possible
+from pipelines import methods
+from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, NAIVE, possible
 from pipelines.plans import BasePlan, Frozen, Model, Training, distinct, one_of
 from w2s.tasks import SplitSizes, list_tasks
 
+GENERATIVE, PROBE = "generative", "probe"
 METHODS = (NAIVE, CONFIDENCE, BOOTSTRAPPING, GENERATIVE, PROBE)
 WEAK, CEILING = "weak", "ceiling"
 
@@ -73,6 +75,16 @@ class Models(Frozen):
             for student in self.strong
             if student not in self.weak[: index + 1]
         ]
+
+
+class Method(methods.Method):
+    """What the methods are set to.
+
+    Attributes:
+        generative_epochs: Passes of language modelling over the task's texts, before the labels.
+    """
+
+    generative_epochs: int = Field(ge=1)
 
 
 class Plan(BasePlan):

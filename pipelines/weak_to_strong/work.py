@@ -8,9 +8,10 @@ from pipelines.methods import learn_by, student_run, truth_run
 from pipelines.plans import Model
 from pipelines.steps.items import Json, training_item
 from pipelines.steps.teach import teacher_id, teacher_spec
-from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
+from pipelines.weak_to_strong.plan import CEILING, GENERATIVE, PROBE, WEAK, Plan
 from w2s.common.v1 import common_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2
+from w2s.trainer.v1 import trainer_pb2
 
 
 def list_truths(plan: Plan, datasets: Json) -> list[Json]:
@@ -66,7 +67,7 @@ def _student(plan: Plan, method: str, gap: tuple[Model, Model], seed: int, made:
     weak, strong = gap
     truth = truth_run(strong, plan.train, seed, made["transfer"], made["validation"])
     spec = student_run(truth, plan.train, labels)
-    learn_by(method, spec, plan.method, plan.train, seed)
+    _learn_by(method, plan, spec, seed)
     return training_item(
         item=_label(plan, method, weak, strong, seed=seed),
         title=plan.data.task,
@@ -81,6 +82,18 @@ def _student(plan: Plan, method: str, gap: tuple[Model, Model], seed: int, made:
         nonce=plan.nonce,
         may_fail=True,
     )
+
+
+def _learn_by(method: str, plan: Plan, spec: trainer_pb2.RunSpec, seed: int) -> None:
+    if method == GENERATIVE:
+        spec.generative_first.training.CopyFrom(spec.training)
+        spec.generative_first.training.epochs = plan.method.generative_epochs
+    elif method == PROBE:
+        spec.model.linear_probe = True
+        # One of the two says what is frozen.
+        spec.model.ClearField("train_from_layer")
+    else:
+        learn_by(method, spec, plan.method, plan.train, seed)
 
 
 def truths(plan: Plan) -> dict[tuple[Model, str], dict[str, list[int]]]:
