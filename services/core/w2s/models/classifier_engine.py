@@ -14,7 +14,9 @@ from w2s.models.architecture import position_limit
 from w2s.models.checkpoint import Checkpoint
 from w2s.models.classifier import pair_features
 from w2s.models.engine import Engine, Item
+from w2s.models.features import FeatureCache
 from w2s.models.inputs import Completion, Row
+from w2s.models.predict import Predictor
 from w2s.models.sequence_head import answer_items, within
 from w2s.models.spec import Encoding
 from w2s.models.tokens import TokenItem, each, tokenize_rows
@@ -56,14 +58,15 @@ class TrainedRewardEngine(Engine):
     Args:
         checkpoint: The reward model, on its device and in evaluation mode.
         bfloat16: Runs the body in bfloat16, by autocast.
+        cache: Shares the work of a frozen body, batch by batch; None computes all of it.
     """
 
     scores = True
     rewards = True
 
-    def __init__(self, checkpoint: Checkpoint, *, bfloat16: bool = False) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, bfloat16: bool = False, cache: FeatureCache | None = None) -> None:
         self._checkpoint = checkpoint
-        self._bfloat16 = bfloat16
+        self._predictor = Predictor(checkpoint, cache, bfloat16=bfloat16)
         body = checkpoint.model.body
         # It was trained on sequences cut to a length; it can read what its body can.
         self._limit = position_limit(body, checkpoint.tokenizer)
@@ -75,7 +78,7 @@ class TrainedRewardEngine(Engine):
     def run(self, batch: Sequence[Item]) -> list[NDArray[np.float32]]:
         """Rewards, shape [1] each."""
         tokens = [item.tokens for item in cast("Sequence[TokenItem]", batch)]
-        return list(self._checkpoint.logits(self._checkpoint.pool(tokens, bfloat16=self._bfloat16)))
+        return list(self._checkpoint.logits(self._predictor.batch(tokens)))
 
     def _encode(self, completions: Sequence[Completion]) -> list[TokenItem]:
         config = self._checkpoint.model.config

@@ -10,10 +10,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from w2s.errors import InvalidArgument
 from w2s.models.causal_engine import CausalEngine
-from w2s.models.checkpoint import load
+from w2s.models.checkpoint import Checkpoint, load
 from w2s.models.classifier import ClassifierConfig
 from w2s.models.classifier_engine import ClassifierEngine, TrainedRewardEngine
 from w2s.models.engine import DType, Engine
+from w2s.models.features import FeatureCache
 from w2s.models.pretrained import load_pretrained, loading
 from w2s.models.sequence_head import HeadClassifier, RewardEngine
 from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading, RewardReading
@@ -21,7 +22,13 @@ from w2s.models.vetting import vet
 
 
 def load_engine(
-    path: Path, reading: Reading | None, device: torch.device, dtype: DType = "auto", field: str = "model"
+    path: Path,
+    reading: Reading | None,
+    device: torch.device,
+    dtype: DType = "auto",
+    field: str = "model",
+    *,
+    cache: FeatureCache | None = None,
 ) -> Engine:
     """Loads a model from local files that are vetted first.
 
@@ -32,6 +39,7 @@ def load_engine(
         device: Where it runs.
         dtype: What it runs in.
         field: The request field to name in an error; `.uri` is added.
+        cache: Shares the work of the frozen bodies of reward models that the trainer made.
 
     Raises:
         InvalidArgument: The model cannot be loaded, or not be read so.
@@ -41,7 +49,7 @@ def load_engine(
     bfloat16 = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
     with loading(field):
         if _is_ours(path):
-            return _trained(path, reading, device, bfloat16, field)
+            return _trained(load(path, field).to(device), reading, bfloat16, field, cache)
         if reading is None:
             raise InvalidArgument(f"{field}.uri", "is no model that says itself how it is read")
         return _published(path, reading, device, torch.bfloat16 if bfloat16 else torch.float32, field)
@@ -54,10 +62,11 @@ def _is_ours(path: Path) -> bool:
     return kind == ClassifierConfig.model_type
 
 
-def _trained(path: Path, reading: Reading | None, device: torch.device, bfloat16: bool, field: str) -> Engine:
-    checkpoint = load(path, field).to(device)
+def _trained(
+    checkpoint: Checkpoint, reading: Reading | None, bfloat16: bool, field: str, cache: FeatureCache | None
+) -> Engine:
     if checkpoint.model.config.reads == "reward":
-        return _own(TrainedRewardEngine(checkpoint, bfloat16=bfloat16), reading, RewardReading(), field)
+        return _own(TrainedRewardEngine(checkpoint, bfloat16=bfloat16, cache=cache), reading, RewardReading(), field)
     return _own(ClassifierEngine(checkpoint, bfloat16=bfloat16), reading, ClassifierReading(), field)
 
 

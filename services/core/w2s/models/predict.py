@@ -63,13 +63,13 @@ class Predictor:
         """What the head reads, shape [N, D], float32, on the CPU. Arguments as `logits`."""
         first, second = tokenize(self.checkpoint.tokenizer, self.checkpoint.model.config, texts, pairs)
         if second is None:
-            return self._pooled(first, tick)
+            return self.pooled(first, tick)
         # One pass over both columns: better batches, and a text that is in both is encoded once.
-        pooled = self._pooled([*first, *second], tick)
+        pooled = self.pooled([*first, *second], tick)
         return pair_features(pooled[: len(first)], pooled[len(first) :])
 
-    def _pooled(self, sequences: Sequence[Tokens], tick: Tick | None) -> Tensor:
-        """Pooled vectors, shape [N, H]; equal sequences are computed once."""
+    def pooled(self, sequences: Sequence[Tokens], tick: Tick | None = None) -> Tensor:
+        """One vector for each sequence, shape [N, H], float32, on the CPU; equal sequences are computed once."""
         keys = [identity(tokens) for tokens in sequences]
         unique = dict(zip(keys, sequences, strict=True))
         # The order of the token ids, not of the data, so that equal sets make equal batches.
@@ -81,16 +81,15 @@ class Predictor:
             # Runs that need the same batches at the same time each go their own way, and meet each other's work.
             random.Random(os.getpid()).shuffle(batches)  # noqa: S311 - no secret
         for batch in batches:
-            vectors[batch] = self._batch([ordered[index] for index in batch])
+            vectors[batch] = self.batch([ordered[index] for index in batch])
             done += len(batch)
             if tick:
                 tick(done, len(ordered))
-        if self._cache:
-            self._cache.prune()
         row = {key: index for index, key in enumerate(sorted(unique))}
         return vectors[[row[key] for key in keys]]
 
-    def _batch(self, batch: Sequence[Tokens]) -> Tensor:
+    def batch(self, batch: Sequence[Tokens]) -> Tensor:
+        """The same of one batch, B >= 1, computed at once where it is not kept."""
         if self._cache is None:
             return self._compute(batch)
         dtype = torch.bfloat16 if self._bfloat16 else torch.float32
@@ -99,6 +98,7 @@ class Predictor:
         if vectors is None:
             vectors = self._compute(batch)
             self._cache.put(key, vectors)
+            self._cache.prune()
         return vectors
 
     def _compute(self, batch: Sequence[Tokens]) -> Tensor:

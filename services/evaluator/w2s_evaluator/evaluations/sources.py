@@ -90,7 +90,8 @@ class Sources:
         return self._store.read(source.uri, source.digest, "evaluation.spec.model.uri")
 
     def _engine(self, artifact: Artifact, reading: LanguageModelReading | None) -> Engine:
-        return load_engine(artifact.path, reading, self._room.device, field="evaluation.spec.model")
+        room, field = self._room, "evaluation.spec.model"
+        return load_engine(artifact.path, reading, room.device, field=field, cache=room.cache)
 
 
 def _trained_as(artifact: Artifact) -> LanguageModelReading | None:

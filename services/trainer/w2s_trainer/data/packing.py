@@ -47,6 +47,16 @@ class Packed:
         """Tokens of each sequence, shape [N]."""
         return np.diff(self.offsets)
 
+    @property
+    def sequences(self) -> list[Tokens]:
+        """Each sequence as a tokenizer gives it."""
+        ends = zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
+        return [
+            {name: values[start:end].tolist() for name, values in self.columns.items()}
+            | {"attention_mask": [1] * (end - start)}
+            for start, end in ends
+        ]
+
     def take(self, rows: NDArray[np.int64]) -> Packed:
         """Some of the sequences, in the order of their indices."""
         lengths = self.lengths[rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -101,17 +102,25 @@ class Encoder:
         )
         if not config.body_frozen:
             return examples
-        checkpoint = Checkpoint(self._module, self._tokenizer)
-        predictor = Predictor(checkpoint, self._features, self._budget, bfloat16=self._bfloat16)
-        features = predictor.features(table.texts, table.pairs, _spaced(self._tick))
+        features = self._predictor(self._module).features(table.texts, table.pairs, _spaced(self._tick))
         return ClassificationExamples.of_features(table.ids, features, data.targets, data.truth, examples.cut)
 
     def _rewards(self, data: Supervised) -> RewardExamples:
         table, targets = self._pairs(data)
+        assert isinstance(self._module, Classifier)
         encoder = AnswerEncoder(self._tokenizer, self._spec.max_length, chat_template=self._spec.chat_template)
-        return RewardExamples.of_pairs(
+        examples = RewardExamples.of_pairs(
             encoder, table.ids, table.prompts, table.firsts, table.seconds, targets[:, 0], data.truth
         )
+        if not self._module.config.body_frozen:
+            return examples
+        sequences = [tokens for pack in examples.packs for tokens in pack.sequences]
+        pooled = self._predictor(self._module).pooled(sequences, _spaced(self._tick))
+        return examples.with_features(torch.stack(pooled.chunk(2), dim=1))
+
+    def _predictor(self, frozen: Classifier) -> Predictor:
+        checkpoint = Checkpoint(frozen, self._tokenizer)
+        return Predictor(checkpoint, self._features, self._budget, bfloat16=self._bfloat16)
 
     def _preferences(self, data: Supervised) -> PreferenceExamples:
         table, targets = self._pairs(data)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from helpers.tiny_models import byte_tokenizer, causal, headed
@@ -8,6 +9,7 @@ from safetensors.torch import load_file
 from w2s.artifacts import Parent
 from w2s.errors import InvalidArgument
 from w2s.models.adapters import has_adapters
+from w2s.models.features import FeatureCache
 from w2s.models.inputs import Completion, Row
 from w2s.models.loading import load_engine
 from w2s.models.sources import Weights
@@ -210,3 +212,15 @@ def test_a_whole_state_is_saved_in_place_of_what_a_process_has(base, tmp_path):
     other.save(tmp_path / "expected")
     found, expected = (load_file(tmp_path / name / "model.safetensors") for name in ("saved", "expected"))
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_reward_models_of_one_frozen_body_share_its_work(base, tmp_path):
+    rewards, folder = [], tmp_path / "features"
+    for scale in (1.0, 2.0):
+        trainable = build_reward_model(spec(linear_probe=True), base("encoder"))
+        torch.nn.init.constant_(trainable.module.head.weight, scale)
+        trainable.save(tmp_path / f"saved-{scale}")
+        engine = load_engine(tmp_path / f"saved-{scale}", None, CPU, cache=FeatureCache(folder))
+        rewards.append(engine.run(engine.encode_completions([Completion("ask", text) for text in TEXTS])))
+        assert len(list(folder.iterdir())) == 1
+    assert np.allclose(2 * np.stack(rewards[0]), np.stack(rewards[1]), rtol=1e-5)

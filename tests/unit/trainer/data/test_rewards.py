@@ -41,3 +41,14 @@ def test_datasets_are_mixed(bytes_):
     mixed = concat([examples(bytes_).subset([1]), examples(bytes_)])
     assert mixed.ids == ("b", "a", "b")
     assert mixed.micro([0, 1, 2]).targets["preferences"].tolist() == [0.75, 0.25, 0.75]
+
+
+def test_features_stand_in_for_the_tokens_that_a_frozen_body_has_read(bytes_):
+    features = torch.arange(12.0).view(2, 2, 3)
+    read = examples(bytes_, max_length=5).with_features(features)
+    micro = read.micro([1, 0])
+    assert micro.inputs["features"].tolist() == [[6, 7, 8], [0, 1, 2], [9, 10, 11], [3, 4, 5]]
+    assert set(micro.inputs) == {"features"}
+    # What was cut is still told, and mixtures keep their order.
+    assert read.cut.tolist() == [True, False]
+    assert concat([read.subset([1]), read]).micro([0, 1]).inputs["features"][0].tolist() == [6, 7, 8]
