@@ -47,10 +47,14 @@ class LocalServices:
         folder: Where state, artifacts, caches and logs go.
         slots: Training runs at once.
         variables: More environment for every service, such as `W2S_DEVICE`.
+        detached: They go on when this process ends; leave the block otherwise than by its end, and they stop.
     """
 
-    def __init__(self, folder: Path, slots: int = 1, variables: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, slots: int = 1, variables: dict[str, str] | None = None, *, detached: bool = False
+    ) -> None:
         self.folder = folder.resolve()
+        self._detached = detached
         self._variables = {
             "W2S_ARTIFACT_ROOT": self.artifact_root,
             "W2S_CACHE_FOLDER": str(self.folder / "cache"),
@@ -118,11 +122,12 @@ class LocalServices:
         if name == "evaluator":
             variables["W2S_SUPERVISOR_ADDRESS"] = self._await("supervisor").grpc
         command = [sys.executable, "-m", f"w2s_{name}", "--port=0", "--metrics-port=0", "--reflection"]
-        command += [*_PORTS[name], "--exit-with-parent", f"--announce={self._announcement(name)}"]
+        command += [*_PORTS[name], f"--announce={self._announcement(name)}"]
+        command += [] if self._detached else ["--exit-with-parent"]
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
                 command,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=variables,

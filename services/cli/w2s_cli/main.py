@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pipelines import preset as presets
 from pipelines.catalog import PIPELINES, get_pipeline
-from pipelines.local import StepFailed
 from pipelines.plans import choices, make_plan
-from w2s.errors import W2SError
+from w2s_cli import config
+from w2s_cli.commands import doctor, measures, pipelines, queries, reports, runs, services, settings, teachers
 from w2s_cli.demo import ask_teacher
 from w2s_cli.run import default_slots, run_pipeline
+from w2s_cli.shell import console, failures_shown
 from w2s_cli.tables import settings_table, work_table
 
 app = typer.Typer(
@@ -26,13 +25,48 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_INTERRUPTED = 130
 _DEMO = "weak-to-strong"
 _DEMO_PLAN = PIPELINES[_DEMO].plan
 _DEFAULTS = presets.load(_DEMO, presets.DEFAULT)
 
+_STOPPED = "; all services are stopped"
+
+for group in (teachers, runs, pipelines, settings, reports):
+    names = {settings: "config", reports: "report"}
+    app.add_typer(group.app, name=names.get(group, group.__name__.rpartition(".")[2]))
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    services.up,
+    services.down,
+    queries.label,
+    queries.compare,
+    queries.generate,
+    measures.evaluate,
+    measures.pgr,
+    measures.deception,
+    doctor.doctor,
+)
+for command in _COMMANDS:
+    app.command()(command)
+
+Address = typer.Option(metavar="HOST:PORT", help="gRPC target; wins over the environment and the file.")
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the services up at the end, until Ctrl-C.")]
 Slots = Annotated[int, typer.Option(min=0, help="Training runs at once; 0: one a core.")]
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    supervisor: Annotated[str | None, Address] = None,
+    trainer: Annotated[str | None, Address] = None,
+    evaluator: Annotated[str | None, Address] = None,
+    token_file: Annotated[str | None, typer.Option(help="File with the bearer token.")] = None,
+    server_ca_file: Annotated[str | None, typer.Option(help="PEM of the CA of the services, for TLS.")] = None,
+) -> None:
+    """Weak-to-strong generalization: what a strong student learns from a weak teacher."""
+    flags = {"supervisor": supervisor, "trainer": trainer, "evaluator": evaluator}
+    with failures_shown():
+        context.obj = config.resolve({**flags, "token_file": token_file, "server_ca_file": server_ca_file})
+        config.export(context.obj)
 
 
 @app.command()
@@ -51,17 +85,17 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show settings, steps and cost, and run nothing.")] = False,
 ) -> None:
     """Run a paper's pipeline on this machine, by a preset."""
-    console = Console()
-    with _failures_shown(console):
+    shown = console()
+    with failures_shown(_STOPPED):
         chosen = get_pipeline(pipeline)
         settings = presets.override(presets.load(pipeline, preset), changes or [])
         plan = make_plan(chosen.plan, settings | ({"seeds": _whole_numbers(seeds)} if seeds else {}))
         if dry_run:
-            console.print(settings_table(plan))
-            console.print(work_table(chosen.outline(plan)))
+            shown.print(settings_table(plan))
+            shown.print(work_table(chosen.outline(plan)))
             return
         folder = out or Path("out") / pipeline
-        run_pipeline(console, chosen.dag, plan, folder, slots or default_slots(), keep=keep)
+        run_pipeline(shown, chosen.dag, plan, folder, slots or default_slots(), keep=keep)
 
 
 @app.command()
@@ -85,8 +119,8 @@ def demo(
     slots: Slots = 0,
 ) -> None:
     """Run weak-to-strong on this machine: three services, one pipeline, a report."""
-    console = Console()
-    with _failures_shown(console):
+    shown = console()
+    with failures_shown(_STOPPED):
         changes = {
             "data_task": task,
             "data_train_rows": train_rows,
@@ -96,22 +130,9 @@ def demo(
             "methods": methods.split(","),
         }
         plan = make_plan(_DEMO_PLAN, _DEFAULTS | changes)
-        ask = functools.partial(ask_teacher, console)
+        ask = functools.partial(ask_teacher, shown)
         dag = PIPELINES[_DEMO].dag
-        run_pipeline(console, dag, plan, out, slots or default_slots(), fresh=True, keep=keep, epilogue=ask)
-
-
-@contextlib.contextmanager
-def _failures_shown(console: Console) -> Iterator[None]:
-    """Ends the command with what went wrong, in words."""
-    try:
-        yield
-    except (StepFailed, W2SError) as error:
-        console.print(f"[red]Failed:[/] {error}", soft_wrap=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        console.print("[yellow]Interrupted[/]; all services are stopped")
-        raise typer.Exit(_INTERRUPTED) from None
+        run_pipeline(shown, dag, plan, out, slots or default_slots(), fresh=True, keep=keep, epilogue=ask)
 
 
 def _whole_numbers(text: str) -> list[int]:

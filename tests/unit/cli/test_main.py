@@ -49,7 +49,7 @@ def test_every_preset_can_be_looked_at(preset):
 )
 def test_what_is_refused_is_named(arguments, said):
     ended = w2s("run", *arguments, "--dry-run")
-    assert ended.exit_code == 1
+    assert ended.exit_code == 2
     assert said in ended.output
 
 
@@ -58,6 +58,6 @@ def test_a_folder_of_something_else_is_not_emptied(tmp_path):
     (tmp_path / "services").mkdir()
     (tmp_path / "thesis.tex").write_text("years of work")
     ended = w2s("demo", f"--out={tmp_path}")
-    assert ended.exit_code == 1
+    assert ended.exit_code == 2
     assert "holds something else than an earlier run" in ended.output.replace("\n", " ")
     assert (tmp_path / "thesis.tex").read_text() == "years of work"

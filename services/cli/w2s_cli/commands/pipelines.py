@@ -1,0 +1,96 @@
+"""`w2s pipelines`: compiles them, and hands them to KFP."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import kfp
+import kfp_server_api
+import typer
+import urllib3
+
+from pipelines import preset as presets
+from pipelines import register as registration
+from pipelines.catalog import PIPELINES, get_pipeline
+from pipelines.compile import compile_pipeline, file_of
+from pipelines.plans import make_plan, settings_of
+from w2s.errors import InvalidArgument, Unavailable
+from w2s_cli import config
+from w2s_cli.shell import Json, console, failures_shown, print_json
+
+app = typer.Typer(help="Compile the papers' pipelines, and hand them to KFP.", no_args_is_help=True)
+
+Host = Annotated[str, typer.Option(help="Address of KFP's API, such as http://ml-pipeline.kubeflow:8888.")]
+_PATIENCE_S = 10.0
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the pipelines."""
+    found = {name: pipeline.title for name, pipeline in PIPELINES.items()}
+    if as_json:
+        print_json(found)
+        return
+    for name, title in found.items():
+        console().print(f"[bold]{name}[/]  {title}", highlight=False)
+
+
+@app.command()
+def compile(  # noqa: A001 - the command's name
+    pipeline: Annotated[str, typer.Argument(help="Its name.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the YAML goes; NAME.yaml.")] = None,
+) -> None:
+    """Write a pipeline as the YAML that KFP runs."""
+    with failures_shown():
+        get_pipeline(pipeline)
+        path = out or Path(f"{pipeline}.yaml")
+        path.write_text(compile_pipeline(pipeline))
+        console().print(f"wrote {path}", soft_wrap=True)
+
+
+@app.command()
+def register(host: Host = "", as_json: Json = False) -> None:
+    """Upload the pipelines that KFP lacks; a version is named by its content."""
+    with failures_shown():
+        client = _connect(host)
+        found = [registration.register(client, name, file_of(name)) for name in sorted(PIPELINES)]
+        if as_json:
+            print_json([vars(one) for one in found])
+            return
+        for one in found:
+            console().print(f"{one.name} {one.version} {'uploaded' if one.new else 'is there'}", highlight=False)
+
+
+@app.command()
+def submit(
+    pipeline: Annotated[str, typer.Argument(help="Its name.")],
+    preset: Annotated[str, typer.Option(help=f"One of: {', '.join(presets.PRESETS)}.")] = presets.DEFAULT,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Changes a setting: name=value, as YAML.")] = None,
+    host: Host = "",
+    as_json: Json = False,
+) -> None:
+    """Start a pipeline on the cluster, by a preset."""
+    with failures_shown():
+        chosen = get_pipeline(pipeline)
+        plan = make_plan(chosen.plan, presets.override(presets.load(pipeline, preset), changes or []))
+        client = _connect(host)
+        run = client.create_run_from_pipeline_package(
+            str(file_of(pipeline)), arguments=settings_of(plan), run_name=f"{pipeline} {preset}"
+        )
+        if as_json:
+            print_json({"run_id": run.run_id})
+        else:
+            console().print(f"started run {run.run_id}", highlight=False)
+
+
+def _connect(host: str) -> kfp.Client:
+    address = host or config.resolve({})["kfp_host"].value
+    if not address:
+        raise InvalidArgument("host", "say where KFP's API is: --host, KF_PIPELINES_ENDPOINT or kfp_host in the config")
+    warnings.simplefilter("ignore", FutureWarning)
+    try:
+        return registration.connect(address, _PATIENCE_S)
+    except (TimeoutError, kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+        raise Unavailable(str(error)) from error

@@ -1,0 +1,117 @@
+"""The command against real services: what people type, and what programs read."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from typer.testing import CliRunner
+
+from w2s.client import AsyncClient
+from w2s.common.v1 import common_pb2 as common
+from w2s_cli.main import app
+
+
+@pytest.fixture
+def w2s(services, monkeypatch):
+    """Runs the command; its environment says where the services are."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+    def run(*arguments, given=None, code=0):
+        environment = {**services.environment(), "COLUMNS": "200"}
+        ended = CliRunner(env=environment).invoke(app, [str(part) for part in arguments], input=given)
+        assert ended.exit_code == code, ended.output
+        return ended
+
+    return run
+
+
+@pytest.fixture
+def spec_file(tmp_path, run_spec):
+    """Writes a run's spec as YAML."""
+
+    def write(**fields):
+        path = tmp_path / "run.yaml"
+        spec = json_format.MessageToDict(run_spec(**fields), preserving_proto_field_name=True)
+        path.write_text(yaml.safe_dump(spec))
+        return path
+
+    return write
+
+
+def test_a_run_is_submitted_followed_and_listed(w2s, spec_file):
+    file = spec_file(seed=71)
+    assert "the run is valid" in w2s("runs", "submit", file, "--validate-only").output
+    submitted = json.loads(w2s("runs", "submit", file, "--title=mine", "--request-id=cli-run", "--json").stdout)
+    watched = w2s("runs", "watch", "cli-run").output
+    assert "succeeded" in watched
+    assert f"artifacts/models/{submitted['name'].removeprefix('runs/')}" in watched
+    listed = json.loads(w2s("runs", "list", "--state=succeeded", "--json").stdout)
+    assert "mine" in [run.get("display_name") for run in listed]
+    # One that has succeeded stays so.
+    assert "succeeded" in w2s("runs", "resume", "cli-run", "--wait").output
+
+
+def test_a_run_is_cancelled_and_goes_on(w2s, spec_file, trainer):
+    name = json.loads(w2s("runs", "submit", spec_file(epochs=1000), "--request-id=cli-long", "--json").stdout)["name"]
+    w2s("runs", "cancel", name)
+    assert trainer.ended(trainer.GetRun(name=name)).status.state == common.JOB_STATE_CANCELLED
+    assert "is queued again" in w2s("runs", "resume", name).output
+    w2s("runs", "cancel", name)
+    failed = w2s("runs", "watch", name, code=1)
+    assert "cancelled" in failed.output
+
+
+def test_teachers_are_swapped_and_asked(w2s, teachers, examples, tmp_path):
+    assert json.loads(w2s("teachers", "activate", "a", "--json").stdout)["teacher"] == teachers.a.name
+    assert "is active, after teachers/a" in w2s("teachers", "activate", teachers.b.name).output
+    assert "teachers/a is active" in w2s("teachers", "rollback").output
+    assert "relevant" in w2s("teachers", "list").output
+    rows = [{"id": e.id, "text": e.text, "text_pair": e.text_pair} for e in examples[:3]]
+    given = "".join(json.dumps(row) + "\n" for row in rows)
+    labels = [json.loads(line) for line in w2s("label", given=given).stdout.splitlines()]
+    assert [row["id"] for row in labels] == [row["id"] for row in rows]
+    assert labels[0]["probabilities"].keys() == {"irrelevant", "relevant"}
+    assert labels[0]["label"] == max(labels[0]["probabilities"], key=labels[0]["probabilities"].get)
+    file, out = tmp_path / "rows.jsonl", tmp_path / "labels.jsonl"
+    file.write_text(given)
+    w2s("label", file, "--out", out, "--teacher=a")
+    assert [json.loads(line) for line in out.read_text().splitlines()] == labels
+
+
+def test_evaluations_are_compared(w2s, weak, data):
+    model, test = weak.result.model.uri, data["test"].uri
+    shown = w2s("evaluate", f"--model={model}", f"--dataset={test}", "--request-id=cli-eval").output
+    assert "accuracy" in shown
+    compared = w2s("pgr", "--weak=cli-eval", "--student=cli-eval", "--ceiling=cli-eval").output
+    assert "SAME_MODEL" in compared
+    assessed = w2s("deception", "--weak=cli-eval", "--strong=cli-eval", "--student=cli-eval", "--json")
+    assert json.loads(assessed.stdout)["figures"]["threshold"] == 0.75
+
+
+def test_what_is_asked_wrongly_is_said_and_ends_with_two(w2s, tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("modle: {}")
+    assert "is no RunSpec" in w2s("runs", "submit", file, code=2).output
+    assert "line 1 lacks the text 'text'" in w2s("label", given='{"id": 1}\n', code=2).output
+    assert "either --model or --spec" in w2s("teachers", "register", "x", code=2).output
+    assert "NOT_FOUND" in w2s("runs", "watch", "nobody", code=1).output
+    assert "answers at localhost:1" in w2s("--supervisor=localhost:1", "teachers", "list", code=1).output
+
+
+def test_the_doctor_sees_who_serves(w2s):
+    found = {one["what"]: one for one in json.loads(w2s("doctor", "--json").stdout)}
+    assert {found[name]["state"] for name in ("supervisor", "trainer", "evaluator")} == {"ok"}
+    sick = w2s("--trainer=localhost:1", "doctor", code=1).output
+    assert "localhost:1 (flag): does not answer" in sick
+
+
+async def test_event_loops_have_the_same_verbs(services, teachers, weak):
+    async with AsyncClient(services.endpoints) as client:
+        assert {teacher.name for teacher in await client.teachers()} >= {teachers.a.name, teachers.b.name}
+        assert (await client.run(weak.name)).result == weak.result
+        labels, version = await client.label([("1", "who", "he")], teachers.a.name)
+    assert (labels.shape, version.teacher) == ((1, 2), teachers.a.name)
