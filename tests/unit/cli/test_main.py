@@ -40,7 +40,7 @@ def test_every_preset_can_be_looked_at(preset):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nope"], "pipeline: 'nope' is unknown; there are weak-to-strong"),
+        (["nope"], "pipeline: 'nope' is unknown; there are "),
         (["weak-to-strong", "--preset=huge"], "preset: must be one of tiny, small, paper, got 'huge'"),
         (["weak-to-strong", "--set=data_tusk=boolq"], "data_tusk: is no setting of this pipeline"),
         (["weak-to-strong", "--set=train_encoding=triple"], "train_encoding: must be one of pair, single"),
