@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.beyond_accuracy.dag import beyond_accuracy
+from pipelines.beyond_accuracy.outline import outline as outline_beyond_accuracy
+from pipelines.beyond_accuracy.plan import Plan as BeyondAccuracy
 from pipelines.estimate import Work
 from pipelines.plans import BasePlan
 from pipelines.weak_to_strong.dag import weak_to_strong
@@ -32,9 +35,15 @@ class Pipeline:
 
 
 PIPELINES = {
+    "beyond-accuracy": Pipeline(
+        "Weak-to-strong beyond accuracy: safety, toxicity, law (WTS pilot study 2024)",
+        beyond_accuracy,
+        BeyondAccuracy,
+        outline_beyond_accuracy,
+    ),
     "weak-to-strong": Pipeline(
         "Weak-to-strong generalization (Burns et al. 2023)", weak_to_strong, WeakToStrong, outline_weak_to_strong
-    )
+    ),
 }
 
 
