@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from pipelines.reporting.model import Curve, Failure, Report, Result, Supervision, pgr_figure
+from pipelines.reporting.model import Curve, Failure, Report, Result, Supervision
+from pipelines.reporting.pgr import pgr_figure
 from pipelines.steps.compare import compare, publication
 from pipelines.steps.guard import FAILED
 from pipelines.steps.items import succeeded

@@ -6,16 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from w2s.evaluator.v1 import evaluator_pb2
-
-
-class PgrFigure(BaseModel):
-    """PGR with its interval; the numbers are null unless the status is OK."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    status: str
+from pipelines.reporting.pgr import PgrFigure
 
 
 class Result(BaseModel):
@@ -103,11 +94,3 @@ class Report(BaseModel):
     def gaps(self) -> list[tuple[str, str]]:
         """The (weak, strong) pairs, in the order of the summary."""
         return list(dict.fromkeys((row.weak, row.student) for row in self.summary))
-
-
-def pgr_figure(pgr: evaluator_pb2.Pgr) -> PgrFigure:
-    """A PGR message as the report's figure."""
-    status = evaluator_pb2.PgrStatus.Name(pgr.status).removeprefix("PGR_STATUS_")
-    if pgr.status != evaluator_pb2.PGR_STATUS_OK:
-        return PgrFigure(value=None, low=None, high=None, status=status)
-    return PgrFigure(value=pgr.value, low=pgr.interval.low, high=pgr.interval.high, status=status)

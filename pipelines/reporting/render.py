@@ -9,8 +9,9 @@ from statistics import mean, median
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines.reporting.model import Report, Result
+from pipelines.reporting.pgr import format_pgr
 from pipelines.reporting.plots import draw
-from pipelines.reporting.summary import format_pgr, summarise
+from pipelines.reporting.summary import summarise
 
 _CAPTIONS = {
     "accuracy": "Test accuracy of the weak supervisor, of students trained on its labels, and of the ceiling.",

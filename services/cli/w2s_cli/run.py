@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pipelines.local import LocalRun
 from pipelines.plans import BasePlan, settings_of
-from pipelines.reporting.summary import Summary
+from pipelines.reporting.document import Table
 from w2s.errors import InvalidArgument, NotFound
 from w2s_cli.local import LocalServices, environment
 from w2s_cli.progress import RunDisplay
@@ -95,14 +95,14 @@ def _clear(out: Path, fresh: bool) -> None:
     (out / _MARK).touch()
 
 
-def _publish(out: Path) -> Summary:
+def _publish(out: Path) -> Table:
     """Copies the report step's files to the top of the output folder; returns their summary."""
     found = sorted((out / _PIPELINE).glob("*/report/files/summary.json"))
     if not found:
         raise NotFound(f"the pipeline ended without a report in {out / _PIPELINE}")
     for path in found[-1].parent.iterdir():
         shutil.copy(path, out / path.name)
-    return Summary.model_validate_json((out / "summary.json").read_text())
+    return Table.model_validate_json((out / "summary.json").read_text())
 
 
 def _show_services(console: Console, services: LocalServices) -> None:

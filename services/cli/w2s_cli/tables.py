@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.estimate import Work
 from pipelines.plans import BasePlan, choices, settings_of
-from pipelines.reporting.summary import Summary
+from pipelines.reporting import document
+from pipelines.reporting.write import cell_text
 
-_LEFT = ("gap", "model")
 
-
-def summary_table(summary: Summary) -> Table:
-    """A report's summary."""
-    table = Table(title=summary.title, caption=summary.caption)
-    for name in summary.columns:
-        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+def summary_table(summary: document.Table) -> Table:
+    """A report's summary: texts to the left, figures to the right."""
+    table = Table(title=escape(summary.title), caption=escape(summary.caption))
+    for index, name in enumerate(summary.columns):
+        table.add_column(escape(name), justify="left" if _told(summary, index) else "right", overflow="fold")
     for row in summary.rows:
-        table.add_row(*row)
+        table.add_row(*(escape(cell_text(cell)) for cell in row))
     return table
+
+
+def _told(summary: document.Table, index: int) -> bool:
+    """Whether a column is words, and not figures."""
+    cells = [row[index] for row in summary.rows if row[index] is not None]
+    return all(isinstance(cell, str) and not cell[:1].isdigit() for cell in cells)
 
 
 def settings_table(plan: BasePlan) -> Table:

@@ -8,8 +8,9 @@ import re
 import pytest
 
 from pipelines.reporting import collect, render
-from pipelines.reporting.model import Bin, Curve, Failure, PgrFigure, Report, Result, Supervision, pgr_figure
-from pipelines.reporting.summary import format_pgr, summarise
+from pipelines.reporting.model import Bin, Curve, Failure, Report, Result, Supervision
+from pipelines.reporting.pgr import PgrFigure, format_pgr, pgr_figure
+from pipelines.reporting.summary import summarise
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import FailedPrecondition
 from w2s.evaluator.v1 import evaluator_pb2
