@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.beyond_accuracy import work
 from pipelines.beyond_accuracy.report import document
+from pipelines.reporting.write import write
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import FailedPrecondition
 from w2s.evaluator.v1 import evaluator_pb2, evaluator_pb2_grpc
@@ -143,3 +144,13 @@ def test_what_made_it_is_said(evaluator, made):
     (supervision,) = found["supervision"]
     assert supervision["completions"]["uri"].endswith("completions/toxicity:labels:3")
     assert found["students"][0]["model"]["uri"].endswith("toxicity:naive:3")
+
+
+def test_the_report_is_a_page_with_its_plots_and_tables(evaluator, made, tmp_path):
+    write(made(seeds=[3]), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"report.html", "report.json", "summary.json", "summary.csv", "claims.csv", "seeds.csv"} <= names
+    assert {"pgr.png", "safety_scores.svg", "toxicity_scores.png", "legal_agreement.csv"} <= names
+    page = (tmp_path / "report.html").read_text()
+    assert "expected_maximum_toxicity" in page
+    assert "w2s run beyond-accuracy --preset tiny" in page
