@@ -113,10 +113,18 @@ pipelines: setup ## Compile the pipelines to the YAML that KFP runs.
 dashboards: setup ## Write the Grafana dashboards' JSON.
 	PYTHONPATH=charts $(BIN)/python -m dashboards
 
+.PHONY: reference
+reference: setup ## Write the documentation's pages that the code itself says.
+	PYTHONPATH=docs $(BIN)/python -m generate
+
+.PHONY: docs
+docs: reference ## Build the documentation's site into build/site.
+	$(BIN)/mkdocs build --strict --quiet
+
 .PHONY: drift
-drift: protos pipelines dashboards ## Fail when generated files differ from the committed ones.
-	@git diff --exit-code -- services/core/w2s pipelines/compiled charts/w2s/files/dashboards
-	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled charts/w2s/files/dashboards)"
+drift: protos pipelines dashboards reference ## Fail when generated files differ from the committed ones.
+	@git diff --exit-code -- services/core/w2s pipelines/compiled charts/w2s/files/dashboards docs/reference
+	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled charts/w2s/files/dashboards docs/reference)"
 
 .PHONY: lock
 lock: setup ## Write constraints.txt anew from the environment.

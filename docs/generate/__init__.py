@@ -1,0 +1,1 @@
+"""Writes the reference pages: `python -m generate`, with `docs` on the path."""
