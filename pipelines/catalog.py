@@ -9,6 +9,9 @@ from typing import Any
 from pipelines.beyond_accuracy.dag import beyond_accuracy
 from pipelines.beyond_accuracy.outline import outline as outline_beyond_accuracy
 from pipelines.beyond_accuracy.plan import Plan as BeyondAccuracy
+from pipelines.deception.dag import deception
+from pipelines.deception.outline import outline as outline_deception
+from pipelines.deception.plan import Plan as Deception
 from pipelines.estimate import Work
 from pipelines.plans import BasePlan
 from pipelines.weak_to_strong.dag import weak_to_strong
@@ -40,6 +43,9 @@ PIPELINES = {
         beyond_accuracy,
         BeyondAccuracy,
         outline_beyond_accuracy,
+    ),
+    "deception": Pipeline(
+        "Weak-to-strong deception, conflict by conflict (Yang et al. 2024)", deception, Deception, outline_deception
     ),
     "weak-to-strong": Pipeline(
         "Weak-to-strong generalization (Burns et al. 2023)", weak_to_strong, WeakToStrong, outline_weak_to_strong

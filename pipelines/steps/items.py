@@ -33,6 +33,7 @@ def training_item(
     evaluation: evaluator_pb2.EvaluationSpec | None = None,
     nonce: str = "",
     may_fail: bool = False,
+    first: trainer_pb2.RunSpec | None = None,
 ) -> Json:
     """A model to train, and to evaluate.
 
@@ -44,8 +45,9 @@ def training_item(
         evaluation: On what it is evaluated, without a source; None for nothing.
         nonce: Any new text forces fresh work.
         may_fail: It is a method under study, whose failure is a result.
+        first: A training that comes before; its model is the base of `run`, whose own is left out.
     """
-    return {
+    found: Json = {
         "item": item,
         "title": title,
         "of": of,
@@ -54,6 +56,7 @@ def training_item(
         "nonce": nonce,
         "may_fail": may_fail,
     }
+    return found if first is None else found | {"first": as_json(first)}
 
 
 def succeeded(results: Iterable[Json]) -> list[Json]:

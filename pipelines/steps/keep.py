@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pipelines.steps.items import Json
 from w2s.artifacts import ArtifactStore
@@ -19,8 +20,9 @@ def keep_dataset(
     *,
     config: Json,
     seed: int | None = None,
+    kind: Literal["datasets", "labels"] = "datasets",
 ) -> Json:
-    """The dataset of a content key, made if it is not there.
+    """The dataset of a content key, or its labels, made if it is not there.
 
     Args:
         store: Where it is.
@@ -30,13 +32,14 @@ def keep_dataset(
         write: Writes its table into a folder.
         config: What it was made with, for its manifest.
         seed: What was drawn at random was drawn with it.
+        kind: What it is kept as.
 
     Returns:
         Its reference: uri and digest.
     """
-    found = store.find("datasets", key)
+    found = store.find(kind, key)
     if found is None:
-        with store.write("datasets", key, data_schema=schema, config=config, seed=seed, parents=list(parents)) as draft:
+        with store.write(kind, key, data_schema=schema, config=config, seed=seed, parents=list(parents)) as draft:
             write(draft.path)
         found = draft.ref
         assert found is not None

@@ -35,15 +35,29 @@ def teach(item: Json) -> Json:
     Returns:
         The teacher: its resource name, digest and revision.
     """
-    spec = from_json(item["teacher"], supervisor_pb2.TeacherSpec())
-    request = supervisor_pb2.RegisterTeacherRequest(teacher_id=item["teacher_id"], spec=spec)
     with connect(Endpoints.from_environment().supervisor) as channel:
         supervisor = supervisor_pb2_grpc.SupervisorServiceStub(channel)
-        teacher = supervisor.RegisterTeacher(request, timeout=CALL_TIMEOUT_S)
+        teacher = _register(supervisor, item)
         # The teacher before may have been another task's.
         gate = supervisor_pb2.ValidationGate(allow_other_labels=True)
         swap = supervisor_pb2.ActivateTeacherRequest(name=teacher.name, gate=gate)
         activation = supervisor.ActivateTeacher(swap, timeout=CALL_TIMEOUT_S)
         follow(supervisor.WatchActivation, supervisor_pb2.WatchActivationRequest(name=activation.name))
     print(f"{teacher.name} is active", flush=True)
+    return _version(teacher)
+
+
+def register(item: Json) -> Json:
+    """Registers an item's teacher as `teach` does, and leaves the active one alone: whoever asks it names it."""
+    with connect(Endpoints.from_environment().supervisor) as channel:
+        return _version(_register(supervisor_pb2_grpc.SupervisorServiceStub(channel), item))
+
+
+def _register(supervisor: supervisor_pb2_grpc.SupervisorServiceStub, item: Json) -> supervisor_pb2.Teacher:
+    spec = from_json(item["teacher"], supervisor_pb2.TeacherSpec())
+    request = supervisor_pb2.RegisterTeacherRequest(teacher_id=item["teacher_id"], spec=spec)
+    return supervisor.RegisterTeacher(request, timeout=CALL_TIMEOUT_S)
+
+
+def _version(teacher: supervisor_pb2.Teacher) -> Json:
     return {"teacher": teacher.name, "digest": teacher.version.digest, "revision": teacher.version.revision}
