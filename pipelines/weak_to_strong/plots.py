@@ -1,48 +1,33 @@
-"""The report's plots."""
+"""The plots of a weak-to-strong report."""
 
 from __future__ import annotations
 
-import io
+from functools import partial
 from statistics import mean
-from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, NAIVE
-from pipelines.reporting.model import Report, Result, Supervision
-from pipelines.weak_to_strong.plan import CEILING, GENERATIVE, PROBE, WEAK
+from pipelines.reporting.document import Plot
+from pipelines.reporting.draw import color, draw
+from pipelines.weak_to_strong.figures import Report, Result, Supervision
+from pipelines.weak_to_strong.plan import CEILING, WEAK
 
-_COLORS = {
-    WEAK: "#8a8f98",
-    NAIVE: "#2f6fde",
-    CONFIDENCE: "#e07b22",
-    BOOTSTRAPPING: "#b5485d",
-    GENERATIVE: "#5b8c9e",
-    PROBE: "#9a7d0a",
-    CEILING: "#2a9d5c",
-}
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "axes.axisbelow": True,
-    "figure.constrained_layout.use": True,
+_CAPTIONS = {
+    "accuracy": "Test accuracy of the weak supervisor, of students trained on its labels, and of the ceiling.",
+    "pgr": "How much of the gap between supervisor and ceiling each student closes.",
+    "agreement": "How often a student says what its supervisor says, where that is right and where it is wrong.",
+    "curves": "Training curves. Accuracy is on the validation split, against ground truth: where it falls while the "
+    "loss on weak labels still does, the student learns its supervisor's errors. Nothing is selected by it here.",
+    "labels": "How far the supervisor's confidence can be trusted, on the split that it labelled.",
 }
 
 
-def draw(report: Report) -> dict[str, bytes]:
-    """The plots as PNG, by name."""
-    plots = {"accuracy": _accuracy, "pgr": _pgr, "curves": _curves, "labels": _labels}
-    with plt.rc_context(_STYLE):
-        return {name: _png(plot(report)) for name, plot in plots.items()}
+def plots(report: Report) -> dict[str, Plot]:
+    """The plots, by name."""
+    painters = {"accuracy": _accuracy, "pgr": _pgr, "agreement": _agreement, "curves": _curves, "labels": _labels}
+    return {name: draw(name, _CAPTIONS[name], partial(paint, report)) for name, paint in painters.items()}
 
 
 def _accuracy(report: Report) -> Figure:
@@ -58,8 +43,8 @@ def _accuracy_of_gap(report: Report) -> Figure:
     groups[CEILING] = [r.ceiling_accuracy for r in report.results if r.method == first]
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
     for x, (name, values) in enumerate(groups.items()):
-        axes.hlines(mean(values), x - 0.3, x + 0.3, color=_color(name), lw=4)
-        axes.scatter(_spread(x, len(values)), values, s=30, color=_color(name), edgecolors="black", lw=0.6, zorder=3)
+        axes.hlines(mean(values), x - 0.3, x + 0.3, color=color(name), lw=4)
+        axes.scatter(_spread(x, len(values)), values, s=30, color=color(name), edgecolors="black", lw=0.6, zorder=3)
         axes.annotate(f"{mean(values):.3f}", (x, max(values)), (0, 7), textcoords="offset points", ha="center")
     axes.set(
         xticks=range(len(groups)),
@@ -83,7 +68,7 @@ def _accuracy_by_gap(report: Report) -> Figure:
         for method in _methods(rows):
             _line(axes, learners, [(r.student, r.student_accuracy) for r in rows if r.method == method], method)
         _line(axes, learners, [(row.student, row.ceiling_accuracy) for row in rows], CEILING)
-        axes.axhline(rows[0].weak_accuracy, color=_color(WEAK), lw=1.4, ls="--", label=WEAK)
+        axes.axhline(rows[0].weak_accuracy, color=color(WEAK), lw=1.4, ls="--", label=WEAK)
         axes.set(xticks=range(len(learners)), xticklabels=learners, title=f"taught by {teacher}")
         axes.tick_params(axis="x", labelrotation=20)
     panels[0][0].set(ylabel="test accuracy (mean of seeds)")
@@ -93,7 +78,7 @@ def _accuracy_by_gap(report: Report) -> Figure:
 
 def _line(axes: Axes, learners: list[str], values: list[tuple[str, float]], name: str) -> None:
     points = sorted({(learners.index(learner), value) for learner, value in values})
-    axes.plot(*zip(*points, strict=True), marker="o", ms=5, lw=1.4, color=_color(name), label=name)
+    axes.plot(*zip(*points, strict=True), marker="o", ms=5, lw=1.4, color=color(name), label=name)
 
 
 def _pgr(report: Report) -> Figure:
@@ -108,8 +93,8 @@ def _pgr(report: Report) -> Figure:
             axes.annotate(pgr.status, (0.02, y), va="center", color="#a33")
             continue
         pooled = row.seed is None
-        axes.plot([pgr.low, pgr.high], [y, y], color=_color(row.method), lw=5 if pooled else 2, alpha=0.55)
-        axes.scatter([pgr.value], [y], color=_color(row.method), s=60 if pooled else 30, zorder=3)
+        axes.plot([pgr.low, pgr.high], [y, y], color=color(row.method), lw=5 if pooled else 2, alpha=0.55)
+        axes.scatter([pgr.value], [y], color=color(row.method), s=60 if pooled else 30, zorder=3)
     for x in (0, 1):
         axes.axvline(x, color="black", lw=0.8, ls=":")
     axes.set(
@@ -122,19 +107,39 @@ def _pgr(report: Report) -> Figure:
     return figure
 
 
+def _agreement(report: Report) -> Figure:
+    """Agreement by method, of the gap's summary or each gap's, split by whether the supervisor is right."""
+    one = len(report.gaps) == 1
+    names = [row.method if one else f"{row.weak} > {row.student}\n{row.method}" for row in report.summary]
+    figure, axes = plt.subplots(figsize=(max(4.8, 1.2 + 1.1 * len(names)), 3.4))
+    parts: dict[str, list[float | None]] = {
+        "all": [*(row.agreement for row in report.summary)],
+        "supervisor right": [row.agreement_supervisor_right for row in report.summary],
+        "supervisor wrong": [row.agreement_supervisor_wrong for row in report.summary],
+    }
+    for place, (part, values) in enumerate(parts.items()):
+        shown = [(x + 0.25 * (place - 1), value) for x, value in enumerate(values) if value is not None]
+        axes.bar([x for x, _ in shown], [value for _, value in shown], 0.23, label=part, color=color(part, [*parts]))
+    axes.set(xticks=range(len(names)), xticklabels=names, ylim=(0, 1), title="Student-supervisor agreement")
+    axes.legend(frameon=False, loc="lower right")
+    axes.grid(axis="x", visible=False)
+    return figure
+
+
 def _methods(rows: list[Result]) -> list[str]:
     return list(dict.fromkeys(row.method for row in rows))
 
 
 def _curves(report: Report) -> Figure:
-    """Training loss, and validation accuracy, by step."""
-    figure, panels = plt.subplots(1, 2, figsize=(9.6, 3.6))
-    for axes, name, title in zip(
-        panels, ("loss", "eval_accuracy"), ("training loss (nats)", "validation accuracy"), strict=True
-    ):
+    """Training loss, validation accuracy, and where it was held out the agreement with weak labels, by step."""
+    panels = {"loss": "training loss (nats)", "eval_accuracy": "validation accuracy"}
+    if any("heldout_agreement" in curve.points for curve in report.curves):
+        panels["heldout_agreement"] = "agreement with held-out labels"
+    figure, drawn = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.6))
+    for axes, (name, title) in zip(drawn, panels.items(), strict=True):
         _draw_curves(axes, report, name)
         axes.set(xlabel="optimiser step", title=title)
-    panels[1].legend(frameon=False)
+    drawn[1].legend(frameon=False)
     return figure
 
 
@@ -145,7 +150,7 @@ def _draw_curves(axes: Axes, report: Report, name: str) -> None:
         if points:
             label = None if curve.method in named else curve.method
             named.add(curve.method)
-            axes.plot(*zip(*points, strict=True), color=_color(curve.method), alpha=0.75, lw=1.2, label=label)
+            axes.plot(*zip(*points, strict=True), color=color(curve.method), alpha=0.75, lw=1.2, label=label)
 
 
 def _labels(report: Report) -> Figure:
@@ -168,17 +173,5 @@ def _name(report: Report, supervision: Supervision) -> str:
     return seed if len({s.weak for s in report.supervision}) == 1 else f"{supervision.weak}, {seed}"
 
 
-def _color(name: str) -> str:
-    return _COLORS.get(name, "#7b4fb5")
-
-
 def _spread(x: float, n: int) -> list[float]:
     return [x + 0.12 * (index - (n - 1) / 2) for index in range(n)]
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    # Without the library's version in it, the same figures give the same bytes.
-    figure.savefig(stream, format="png", dpi=130, metadata={"Software": None})
-    plt.close(figure)
-    return stream.getvalue()

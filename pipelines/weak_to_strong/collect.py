@@ -1,25 +1,23 @@
-"""Collects a report's figures from the evaluator and the trainer."""
+"""Collects a weak-to-strong report's figures from the evaluator and the trainer."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
-from pipelines.reporting.model import Curve, Failure, Report, Result, Supervision
 from pipelines.reporting.pgr import pgr_figure
+from pipelines.reporting.provenance import provenance
 from pipelines.steps.compare import compare, publication
 from pipelines.steps.guard import FAILED
 from pipelines.steps.items import succeeded
+from pipelines.weak_to_strong.figures import Curve, Failure, Range, Report, Result, Supervision
 from pipelines.weak_to_strong.plan import CEILING, WEAK, Plan
 from pipelines.weak_to_strong.work import ceiling_of
 from w2s.client import Endpoints, connect
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import FailedPrecondition
 from w2s.evaluator.v1 import evaluator_pb2
-from w2s.provenance import code_version, environment
 from w2s.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 
 Json = dict[str, Any]
@@ -89,6 +87,10 @@ def _result(plan: Plan, kind: Kind, seed: int | None, found: evaluator_pb2.Compa
         weak_accuracy=found.weak.value,
         student_accuracy=found.student.value,
         ceiling_accuracy=found.ceiling.value,
+        weak_interval=_range(found.weak),
+        student_interval=_range(found.student),
+        ceiling_interval=_range(found.ceiling),
+        examples=found.examples,
         agreement=found.agreement.overall.value,
         agreement_supervisor_right=_value(found.agreement.supervisor_right),
         agreement_supervisor_wrong=_value(found.agreement.supervisor_wrong),
@@ -106,6 +108,10 @@ def _failure(plan: Plan, student: Json) -> Failure:
         seed=int(of["seed"]),
         reason=student["reason"],
     )
+
+
+def _range(estimate: pb.Estimate) -> Range:
+    return (estimate.interval.low, estimate.interval.high) if estimate.HasField("interval") else None
 
 
 def _value(share: pb.Proportion) -> float | None:
@@ -149,28 +155,15 @@ def _supervision(plan: Plan, arm: Json) -> Supervision:
 
 
 def _provenance(plan: Plan, datasets: Json, truths: list[Json], arms: list[Json], students: list[Json]) -> Json:
-    return {
-        "plan": plan.model_dump(mode="json"),
-        "code_version": code_version(),
-        "environment": environment() | {"kfp": metadata.version("kfp")},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "datasets": datasets,
-        "ground_truth": [_made(truth) for truth in truths],
-        "supervision": [_of(arm) | {"teacher": arm["teacher"], "labels": arm["labels"]} for arm in arms],
-        "students": [_made(student) for student in succeeded(students)],
-    }
+    return provenance(
+        "weak-to-strong",
+        plan,
+        datasets=datasets,
+        ground_truth=[_made(truth) for truth in truths],
+        supervision=[arm["of"] | {"teacher": arm["teacher"], "labels": arm["labels"]} for arm in arms],
+        students=[_made(student) for student in succeeded(students)],
+    )
 
 
 def _made(result: Json) -> Json:
-    return _of(result) | {"run": result["run"]["run"], "model": result["run"]["model"]}
-
-
-def _of(result: Json) -> Json:
-    return {name: _whole(value) for name, value in result["of"].items()}
-
-
-def _whole(value: Any) -> Any:
-    """KFP has made numbers doubles, and places and seeds are whole ones."""
-    if isinstance(value, list):
-        return [_whole(part) for part in value]
-    return int(value) if isinstance(value, float) else value
+    return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}

@@ -1,4 +1,4 @@
-"""The report's content, as it is written to `report.json`."""
+"""The figures of a weak-to-strong report, as `report.json` has them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipelines.reporting.pgr import PgrFigure
+
+Range = tuple[float, float] | None
 
 
 class Result(BaseModel):
@@ -21,6 +23,8 @@ class Result(BaseModel):
         weak_accuracy: On the test split, in [0, 1]; in the summary a mean over seeds.
         student_accuracy: Likewise.
         ceiling_accuracy: Likewise.
+        weak_interval: Its 95 % bootstrap interval; likewise of the other two.
+        examples: Test examples of each seed.
         agreement: Student-supervisor agreement on the test split, in [0, 1].
         agreement_supervisor_right: Where the supervisor is right; null when it never is.
         agreement_supervisor_wrong: Where it is wrong: imitated errors; null when it never is.
@@ -36,6 +40,10 @@ class Result(BaseModel):
     weak_accuracy: float
     student_accuracy: float
     ceiling_accuracy: float
+    weak_interval: Range = None
+    student_interval: Range = None
+    ceiling_interval: Range = None
+    examples: int = 0
     agreement: float
     agreement_supervisor_right: float | None
     agreement_supervisor_wrong: float | None
