@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipelines.plans import BasePlan, Frozen, Model, distinct, one_of
 from w2s.tasks import SplitSizes, list_tasks
@@ -201,27 +201,47 @@ class Plan(BasePlan):
     conflicts: list[str] = Field(min_length=1)
     mitigations: list[str] = Field(min_length=1)
 
-    @field_validator("objectives", "conflicts", "mitigations")
+    @field_validator("objectives")
     @classmethod
-    def _known_ones(cls, values: list[str], info: ValidationInfo) -> list[str]:
-        among = {"objectives": OBJECTIVES, "conflicts": CONFLICTS, "mitigations": MITIGATIONS}[str(info.field_name)]
-        for value in values:
-            if value not in among:
-                raise ValueError(f"are among {', '.join(among)}, and {value!r} is not")
-        values = distinct(values)
-        first = {"conflicts": NO_CONFLICT}.get(str(info.field_name))
-        return values if first is None else [first, *(value for value in values if value != first)]
+    def _with_gaps(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        for value in among(values, OBJECTIVES):
+            group = group_of(value)
+            if group in info.data and not info.data[group].gaps:
+                raise ValueError(f"has {value}, and no model of {group}_strong comes after one of {group}_weak")
+        return values
 
-    @model_validator(mode="after")
-    def _has_models(self) -> Plan:
-        for objective in self.objectives:
-            models, group = self.models_of(objective), "reward" if objective == REWARD else "preference"
-            if not models.gaps:
-                raise ValueError(f"{objective} has no gap: no model of {group}_strong comes after one of {group}_weak")
-            if BOOTSTRAPPING in self.mitigations and not any(models.between(*gap) for gap in models.gaps):
-                raise ValueError(f"bootstrapping of {objective} needs a model between in {group}_intermediate")
-        return self
+    @field_validator("conflicts")
+    @classmethod
+    def _against_none(cls, values: list[str]) -> list[str]:
+        return [NO_CONFLICT, *(value for value in among(values, CONFLICTS) if value != NO_CONFLICT)]
+
+    @field_validator("mitigations")
+    @classmethod
+    def _with_what_they_need(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        for objective in info.data.get("objectives", ()) if BOOTSTRAPPING in values else ():
+            group = group_of(objective)
+            models = info.data.get(group)
+            if models is not None and not any(models.between(*gap) for gap in models.gaps):
+                raise ValueError(f"has bootstrapping, and no gap has a model between in {group}_intermediate")
+        return among(values, MITIGATIONS)
 
     def models_of(self, objective: str) -> Models:
         """The models that learn by an objective."""
         return self.reward if objective == REWARD else self.preference
+
+
+def group_of(objective: str) -> str:
+    """The group of settings that an objective's models are in."""
+    return "reward" if objective == REWARD else "preference"
+
+
+def among(values: list[str], known: tuple[str, ...]) -> list[str]:
+    """The values.
+
+    Raises:
+        ValueError: One is unknown, or there twice.
+    """
+    for value in values:
+        if value not in known:
+            raise ValueError(f"are among {', '.join(known)}, and {value!r} is not")
+    return distinct(values)
