@@ -45,6 +45,10 @@ demo: setup ## Run weak-to-strong on this machine: three services, one pipeline,
 test: setup ## Run the unit, integration and end-to-end tests.
 	$(BIN)/pytest $(PARALLEL) tests/e2e tests/integration tests/unit
 
+.PHONY: e2e
+e2e: setup ## Run every pipeline's tiny preset on real weights (half an hour on two cores).
+	$(BIN)/pytest -m slow -s tests/e2e/presets
+
 .PHONY: e2e-postgres
 e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs Debian's postgresql).
 	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest tests/integration/test_replicas.py tests/integration/test_swaps.py \

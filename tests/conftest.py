@@ -9,7 +9,11 @@ from xdist.scheduler import LoadFileScheduling
 class _ByFile(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "tests/e2e" if file.startswith("tests/e2e/") else file
+        # Pipelines share services of their own.
+        for shared in ("tests/e2e/pipelines", "tests/e2e"):
+            if file.startswith(f"{shared}/"):
+                return shared
+        return file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:

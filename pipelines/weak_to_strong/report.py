@@ -71,7 +71,7 @@ def summarise(report: Report) -> Table:
     failed = [f"failed: {f.method}, seed {f.seed}: {f.reason}" for f in report.failures]
     return Table(
         name="summary",
-        title="Summary",
+        title=f"Weak-to-strong on {report.summary[0].dataset}",
         caption="\n".join([*names, f"{seeds} seed{'' if seeds == 1 else 's'}", *failed]),
         columns=[*(["gap"] if several else []), "model", "accuracy", "agreement", "PGR [95 %]", "status"],
         rows=rows,

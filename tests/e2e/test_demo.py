@@ -103,7 +103,7 @@ def test_a_method_that_fails_is_reported_and_not_fatal(demo, report):
 
 def test_the_output_is_for_people(demo, report):
     out, printed = demo
-    assert "Summary" in printed
+    assert "Weak-to-strong on boolq_relevance" in printed
     assert "strong ceiling" in printed
     assert printed.count("/metrics") == 3
     assert "grpcurl -plaintext -d" in printed
