@@ -114,11 +114,10 @@ def collect(plan: Plan, truths: list[Json], arms: list[Json], students: list[Jso
     if not made:
         raise FailedPrecondition(f"every student failed; the first because {failures[0].reason}")
     results, summary = [], []
-    for part, method in _kinds(plan):
+    for part, metric, method in _kinds(plan):
         ones = [s for s in made if (s["of"]["part"], s["of"]["method"]) == (part, method)]
-        for metric in metrics_of(part):
-            results += [_result(plan, metric, [one], truths) for one in ones]
-            summary += [_result(plan, metric, ones, truths, pooled=True)] if ones else []
+        results += [_result(plan, metric, [one], truths) for one in ones]
+        summary += [_result(plan, metric, ones, truths, pooled=True)] if ones else []
     return Figures(results=results, summary=summary, supervision=list(map(_supervision, arms)), failures=failures)
 
 
@@ -127,10 +126,11 @@ def metrics_of(part: str) -> tuple[str, ...]:
     return OF_ANSWERS if part == TOXICITY else OF_CLASSES
 
 
-def _kinds(plan: Plan) -> Iterator[tuple[str, str]]:
+def _kinds(plan: Plan) -> Iterator[tuple[str, str, str]]:
     for part in plan.parts:
-        for method in plan.methods_of(part):
-            yield part, method
+        for metric in metrics_of(part):
+            for method in plan.methods_of(part):
+                yield part, metric, method
 
 
 def _result(plan: Plan, metric: str, students: Sequence[Json], truths: list[Json], pooled: bool = False) -> Result:

@@ -14,7 +14,7 @@ from pipelines.reporting.draw import color
 def paint_scores(rows: list[Result]) -> Drawing:
     """Supervisor, students and ceiling in each metric, with intervals; rows are those of one part's summary."""
     metrics = list(dict.fromkeys(row.metric for row in rows))
-    figure, panels = plt.subplots(1, len(metrics), figsize=(3.3 * len(metrics), 3.4), squeeze=False)
+    figure, panels = plt.subplots(1, len(metrics), figsize=(3.3 * len(metrics), 3.4), squeeze=False, sharey=True)
     for axes, metric in zip(panels[0], metrics, strict=True):
         shown = list(_models([row for row in rows if row.metric == metric]))
         for place, (name, score) in enumerate(shown):
@@ -44,7 +44,7 @@ def paint_pgr(found: Figures) -> Drawing:
     labels = [f"{row.part}, {row.metric.replace('_', ' ')}, {row.method}" for row in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.set(xlabel="performance gap recovered (0: weak, 1: ceiling)", title="PGR with 95 % bootstrap intervals")
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     return figure
 
 

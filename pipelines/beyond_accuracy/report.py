@@ -12,7 +12,7 @@ from pipelines.reporting.provenance import provenance
 from pipelines.steps.items import Json
 from w2s.tasks import get_task
 
-_COLUMNS = ["part", "metric", "better", "method", "weak", "student", "ceiling", "PGR [95 %]", "status"]
+_COLUMNS = ["part", "metric", "method", "weak", "student", "ceiling", "PGR [95 %]"]
 _NAMES = {SAFETY: "Safety", TOXICITY: "Toxicity", LEGAL: "Law"}
 
 
@@ -100,7 +100,7 @@ def _summary(found: Figures) -> Table:
         title="Every part, metric and method, over all seeds",
         columns=_COLUMNS,
         rows=[_cells(row) for row in found.summary],
-        caption="Of several seeds, a mean over them.",
+        caption="Of several seeds, a mean over them. Toxicity is better when lower, everything else when higher.",
     )
 
 
@@ -108,13 +108,11 @@ def _cells(row: Result) -> list[Cell]:
     return [
         row.part,
         row.metric,
-        "lower" if row.lower_is_better else "higher",
         row.method,
         row.weak.value,
         row.student.value,
         row.ceiling.value,
-        "" if row.pgr.value is None else format_pgr(row.pgr),
-        row.pgr.status,
+        format_pgr(row.pgr),
     ]
 
 

@@ -47,7 +47,7 @@ def test_toxicity_is_language_modelling_and_sampled(plan, datasets):
     )
     assert weak["run"]["objective"] == {"language_modeling": {}}
     assert weak["run"]["training"]["seed"] == "3"
-    assert (weak["run"]["model"]["layers"], ceiling["run"]["model"]["layers"]) == (20, 30)
+    assert (weak["run"]["model"]["layers"], ceiling["run"]["model"]["layers"]) == (28, 30)
     made = plan().toxicity
     assert (
         weak["evaluation"]["generation"]
