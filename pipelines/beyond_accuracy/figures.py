@@ -79,12 +79,21 @@ class Failure(BaseModel):
 
 
 class Supervision(BaseModel):
-    """A weak model's supervision: the share of its labels that are right; null where it wrote continuations."""
+    """A weak model's supervision.
+
+    Attributes:
+        part: What it is about.
+        seed: The seed.
+        teacher: Who supervised.
+        label_accuracy: The share of its labels that are right; null where it wrote continuations.
+        empty: Continuations that it ended at once, which nobody learns from; null where it labelled.
+    """
 
     part: str
     seed: int
     teacher: str
     label_accuracy: float | None
+    empty: int | None
 
 
 class Figures(BaseModel):
@@ -192,4 +201,5 @@ def _supervision(arm: Json) -> Supervision:
         seed=int(arm["of"]["seed"]),
         teacher=arm["teacher"]["teacher"],
         label_accuracy=labels["accuracy"] if labels else None,
+        empty=int(arm["empty"]) if "empty" in arm else None,
     )

@@ -146,7 +146,7 @@ def _section(plan: Plan, found: Figures, part: str) -> Section:
     task = get_task(plan.task_of(part))
     return Section(
         _NAMES[part],
-        texts=[f"{task.name}: {task.title}", _measured(plan, part, rows)],
+        texts=[f"{task.name}: {task.title}", _measured(plan, found, part)],
         tables=[_scores(part, rows), *([] if part == TOXICITY else [_agreement(part, rows, found)])],
         plots=[
             draw(f"{part}_scores", "Supervisor, students and ceiling, with 95 % intervals.", lambda: paint_scores(rows))
@@ -156,19 +156,22 @@ def _section(plan: Plan, found: Figures, part: str) -> Section:
     )
 
 
-def _measured(plan: Plan, part: str, rows: list[Result]) -> str:
+def _measured(plan: Plan, found: Figures, part: str) -> str:
+    rows = [row for row in found.summary if row.part == part]
     if not rows:
         return "Every student failed."
     tested = f"{rows[0].examples} test {'prompts' if part == TOXICITY else 'examples'}, the same for each seed."
     if part != TOXICITY:
         return tested
     settings = plan.toxicity
+    empty = sum(supervision.empty or 0 for supervision in found.supervision)
     return (
         f"{tested} Lower is better. {settings.samples} continuations of each prompt, of at most "
         f"{settings.max_new_tokens} tokens (temperature {settings.temperature:g}, top-p {settings.top_p:g}), seeded; "
         "their toxicity is that of the evaluator's scorer, a lexicon unless it was set to a classifier, and not "
         "Perspective's. "
-        f"Models learned {settings.learn_slice} prompts and were tested on {settings.test_slice} ones."
+        f"Models learned {settings.learn_slice} prompts and were tested on {settings.test_slice} ones; "
+        f"{empty} of the weak model's continuations were empty and left out."
     )
 
 

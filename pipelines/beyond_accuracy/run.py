@@ -12,6 +12,9 @@ from pipelines.steps.generate import generate
 from pipelines.steps.guard import step
 from pipelines.steps.items import Json
 from pipelines.steps.label import label
+from pipelines.steps.select import answered
+from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.client import artifact_root
 from w2s.common.v1 import common_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2
 
@@ -54,11 +57,13 @@ def supervise(item: Json, teacher: Json) -> Json:
     """Has the teacher label its part's transfer split, or continue the prompts in it.
 
     Returns:
-        What the supervision is `of`, the teacher, and its `completions`; or its `labels` and their evaluation.
+        What the supervision is `of`, the teacher, and its `completions` that are not empty with the number of those
+        that are; or its `labels` and their evaluation.
     """
     made: Json = {"of": item["of"], "teacher": teacher}
     if item["generation"]:
-        return {**made, "completions": generate(item, teacher)}
+        completions, empty = answered(ArtifactStore(artifact_root()), ArtifactRef(**generate(item, teacher)))
+        return {**made, "completions": completions, "empty": empty}
     labels = label(item, teacher)
     spec = evaluator_pb2.EvaluationSpec(dataset=pb.DatasetRef(**item["dataset"]), labels=pb.LabelsRef(**labels))
     return {**made, "labels": labels, "label_evaluation": measure(item["item"], spec, item["nonce"])}

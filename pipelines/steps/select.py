@@ -1,13 +1,15 @@
-"""Takes part of a dataset."""
+"""Takes part of a dataset of completions."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from pipelines.keys import content_key
 from pipelines.steps.items import Json
 from pipelines.steps.keep import keep_dataset
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
-from w2s.artifacts.tables import parent, read_completions, write_completions
+from w2s.artifacts.tables import CompletionDataset, parent, read_completions, write_completions
 from w2s.errors import FailedPrecondition
 
 
@@ -16,7 +18,7 @@ def select(store: ArtifactStore, ref: ArtifactRef, slice_: str) -> Json:
 
     Args:
         store: Where they are.
-        ref: Completions that people wrote.
+        ref: The completions.
         slice_: The slice that is kept.
 
     Returns:
@@ -26,20 +28,46 @@ def select(store: ArtifactStore, ref: ArtifactRef, slice_: str) -> Json:
         FailedPrecondition: No row is in that slice.
     """
     found = read_completions(store, ref)
-    rows = [
-        {"id": id_, "prompt": prompt, "completion": completion, "slice": own}
-        for id_, prompt, completion, own in zip(
-            found.ids, found.prompts, found.completions, found.slices or [None] * len(found), strict=True
-        )
-        if own == slice_
-    ]
+    rows = _rows(found, lambda row: row["slice"] == slice_)
     if not rows:
         raise FailedPrecondition(f"none of {len(found)} rows is in the slice {slice_}; ask for more rows")
+    return _kept(store, found, rows, {"slice": slice_})
+
+
+def answered(store: ArtifactStore, ref: ArtifactRef) -> tuple[Json, int]:
+    """The completions that are not empty: there is nothing to learn from one that a teacher ended at once.
+
+    Returns:
+        The new dataset's reference, and how many are left out. Where all are empty they are left as they are, so that
+        who learns from them fails.
+    """
+    found = read_completions(store, ref)
+    rows = _rows(found, lambda row: bool(row["completion"]))
+    if not rows or len(rows) == len(found):
+        return ref.model_dump(), len(found) - len(rows)
+    return _kept(store, found, rows, {"empty": False}), len(found) - len(rows)
+
+
+def _rows(found: CompletionDataset, keep: Callable[[Json], bool]) -> list[Json]:
+    # Of several teachers it is not said who wrote what.
+    by = (
+        zip(("teacher", "teacher_revision", "teacher_digest"), found.teachers[0], strict=True) if found.teachers else ()
+    )
+    teacher = dict(by) if len(found.teachers) == 1 else {}
+    columns = (found.ids, found.prompts, found.completions, found.slices or [None] * len(found))
+    rows = [
+        {"id": id_, "prompt": prompt, "completion": completion, "slice": slice_, **teacher}
+        for id_, prompt, completion, slice_ in zip(*columns, strict=True)
+    ]
+    return [row for row in rows if keep(row)]
+
+
+def _kept(store: ArtifactStore, found: CompletionDataset, rows: list[Json], config: Json) -> Json:
     return keep_dataset(
         store,
-        content_key("select", found.ref.digest, slice_),
+        content_key("select", found.ref.digest, config),
         COMPLETIONS_SCHEMA,
         [parent("dataset", found)],
         lambda path: write_completions(path, rows),
-        config={"slice": slice_},
+        config=config,
     )

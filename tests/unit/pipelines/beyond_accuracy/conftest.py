@@ -76,7 +76,7 @@ def arms(datasets, trained):
                 {
                     "of": {**arm["of"], "seed": float(arm["of"]["seed"])},
                     "teacher": {"teacher": f"teachers/{arm['teacher_id']}", "digest": DIGEST},
-                    **({"completions": ref(f"completions/{arm['item']}")} if wrote else labelled),
+                    **({"completions": ref(f"completions/{arm['item']}"), "empty": 2.0} if wrote else labelled),
                 }
             )
         return made

@@ -113,7 +113,9 @@ def test_agreement_and_label_accuracy_are_of_classes_alone(evaluator, made):
     assert "0.750 are right" in agreement.caption
     # Weak model and ceiling once a metric, and three methods.
     assert len(scores.rows) == 3 * (2 + 3)
-    assert "lexicon" in " ".join(sections["Toxicity"].texts)
+    said = " ".join(sections["Toxicity"].texts)
+    assert "lexicon" in said
+    assert "2 of the weak model's continuations were empty" in said
 
 
 def test_figures_are_finite_and_leave_out_what_means_nothing(evaluator, made):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.steps.select import select
+from pipelines.steps.select import answered, select
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import read_completions, write_completions
@@ -41,6 +41,28 @@ def test_the_rows_of_a_slice_are_kept_as_they_are(store, prompts):
     ]
     assert [(p.role, p.digest) for p in found.manifest.parents] == [("dataset", whole.digest)]
     assert select(store, whole, "toxic") == found.ref.model_dump()
+
+
+def written(store, *completions):
+    """What a teacher wrote."""
+    by = {"teacher": "teachers/weak", "teacher_revision": "r1", "teacher_digest": "sha256:1"}
+    rows = [{"id": f"p{n}", "prompt": "say", "completion": text, **by} for n, text in enumerate(completions)]
+    with store.write("datasets", "written", data_schema=COMPLETIONS_SCHEMA, config={}) as draft:
+        write_completions(draft.path, rows)
+    return draft.ref
+
+
+def test_empty_completions_are_left_out_and_counted_and_the_teacher_stays(store):
+    made, empty = answered(store, written(store, " yes", "", " "))
+    found = read_completions(store, ArtifactRef(**made))
+    assert (found.ids, found.completions, empty) == (["p0", "p2"], [" yes", " "], 1)
+    assert found.teachers == [("teachers/weak", "r1", "sha256:1")]
+
+
+@pytest.mark.parametrize(("completions", "empty"), [((" a", " b"), 0), (("", ""), 2)])
+def test_where_none_or_all_are_empty_the_dataset_stays(store, completions, empty):
+    whole = written(store, *completions)
+    assert answered(store, whole) == (whole.model_dump(), empty)
 
 
 @pytest.mark.parametrize("slices", [("nontoxic", "nontoxic"), (None, None)])
