@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from w2s.metrics import METRICS
-from w2s_evaluator.scorers.final_answer import final_answer
+from w2s.reasoning.answers import final_answer
 from w2s_evaluator.scorers.protocol import ScorerKind
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from helpers.stored_models import store_classifier
 from w2s.artifacts import ArtifactStore
 from w2s.errors import InvalidArgument
 from w2s.packages import package_path
+from w2s.reasoning.answers import final_answer
 from w2s_evaluator import scorers
-from w2s_evaluator.scorers.final_answer import final_answer
 from w2s_evaluator.scorers.math import Judge, Mathematics
 from w2s_evaluator.scorers.protocol import Matcher, ScorerKind
 from w2s_evaluator.scorers.refusal import declines

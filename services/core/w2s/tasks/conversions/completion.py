@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from w2s.reasoning.answers import last_boxed
 from w2s.tasks.conversions.base import Conversion, Kind
 from w2s.tasks.draws import identity
 from w2s.tasks.rows import Completion, TableRow
@@ -111,16 +112,3 @@ class Puzzles(_Completions):
 
         row = next(lichess_rows([fields], self.hard_from), None)
         return Completion(row["id"], row["prompt"], row["completion"], row["slice"]) if row else None
-
-
-def last_boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` of a text holds, braces balanced; None without one."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return None
-    depth = 0
-    for place in range(start + len("\\boxed"), len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if depth == 0:
-            return text[start + len("\\boxed{") : place]
-    return None

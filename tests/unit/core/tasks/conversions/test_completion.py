@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from w2s.reasoning.answers import last_boxed
 from w2s.tasks import get_task
-from w2s.tasks.conversions.completion import last_boxed
 
 ROWS = {
     "gsm8k": (

@@ -14,28 +14,40 @@ _MARKUP = re.compile(r"\\(?:left|right|displaystyle|,|!|;|:)|\\text\{\s*([^{}]*?
 
 
 def final_answer(solution: str) -> str:
-    """The final answer of a solution: what is boxed last, else what follows `####`, else what the answer is said
-    to be, else the last number, else all of it.
+    """The final answer of a solution: the one that it states, else the last number, else all of it.
 
     Args:
         solution: Text with or without LaTeX.
 
     Returns:
-        Without dollars, units after a number, thousands separators and a full stop at the end; empty for none.
+        In the form of `stated_answer`.
     """
-    return _plain(_boxed(solution) or _after(_HASHES, solution) or _after(_SAYS, solution) or _last_number(solution))
+    return stated_answer(solution) or _plain(_last_number(solution))
 
 
-def _boxed(solution: str) -> str:
-    start = solution.rfind("\\boxed{")
+def stated_answer(solution: str) -> str:
+    """The answer that a solution states: what is boxed last, else what follows `####`, else what it says the answer is.
+
+    One form for selection, voting and scoring, so that a vote and a score never differ in what they read.
+
+    Returns:
+        Without dollars, units after a number, thousands separators and a full stop at the end; empty where none is
+        stated, as when a solution is cut off (Yang et al. 2024, the published code's extraction).
+    """
+    return _plain(last_boxed(solution) or _after(_HASHES, solution) or _after(_SAYS, solution))
+
+
+def last_boxed(text: str) -> str | None:
+    """What the last `\\boxed{...}` of a text holds, braces balanced; None without one."""
+    start = text.rfind("\\boxed{")
     if start < 0:
-        return ""
-    depth, begin = 1, start + len("\\boxed{")
-    for place in range(begin, len(solution)):
-        depth += {"{": 1, "}": -1}.get(solution[place], 0)
+        return None
+    depth = 0
+    for place in range(start + len("\\boxed"), len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
         if depth == 0:
-            return solution[begin:place]
-    return ""
+            return text[start + len("\\boxed{") : place]
+    return None
 
 
 def _after(pattern: re.Pattern[str], solution: str) -> str:
