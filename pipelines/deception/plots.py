@@ -65,7 +65,7 @@ def paint_thresholds(found: Figures) -> Drawing:
         axes.set(xlabel="threshold of knowing")
         axes.set_title(f"{cell[0]}: {cell[1]}", fontsize=7)
     panels[0][0].set(ylabel="deception score")
-    panels[0][-1].legend(frameon=False)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
@@ -83,8 +83,10 @@ def paint_mitigations(rows: list[Student]) -> Drawing:
         axes.set_xticks(range(len(mitigations)), names, fontsize=7)
         axes.set_title(gap, fontsize=8)
     for conflict in conflicts:
-        panels[0][-1].plot([], [], marker="o", ls="", color=color(conflict, list(CONFLICTS)), label=conflict)
-    panels[0][-1].legend(title="conflict", frameon=False)
+        panels[0][0].plot(
+            [], [], marker="o", ls="", color=color(conflict, list(CONFLICTS)), label=f"conflict: {conflict}"
+        )
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     panels[0][0].set(ylabel="deception score")
     return figure
 
