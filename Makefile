@@ -79,6 +79,11 @@ e2e-chess: setup ## Make chess puzzles again with a real engine (needs Debian's 
 e2e-observability: setup ## Test the rules, and an alert's life in a real Prometheus (needs Debian's prometheus).
 	$(BIN)/pytest tests/observability
 
+.PHONY: e2e-pods
+e2e-pods: setup ## Run the services as pods (root; needs Debian's buildah, podman, runc, netavark, aardvark-dns, catatonit, iptables, mmdebstrap, prometheus).
+	PYTHONPATH=tests $(BIN)/python -m support.pods.images
+	$(BIN)/pytest tests/pods
+
 .PHONY: bench
 bench: setup ## Run the benchmarks (ratios against a peer in the same run).
 	$(BIN)/pytest tests/benchmarks -s

@@ -90,7 +90,7 @@ def quick_rules(folder: Path, wait: str) -> None:
 
 @contextlib.contextmanager
 def running(folder: Path, targets: Mapping[str, str], wait: str = "2s") -> Iterator[Prometheus]:
-    """A Prometheus on a free loopback port that scrapes and evaluates each second.
+    """A Prometheus that scrapes, and evaluates the chart's rules, each second.
 
     Args:
         folder: Where its configuration, data and log go.
@@ -104,7 +104,19 @@ def running(folder: Path, targets: Mapping[str, str], wait: str = "2s") -> Itera
         "rule_files": [f"{folder}/{path.name}" for path in RULES.glob("*.yaml")],
         "scrape_configs": jobs,
     }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    with serving(folder, config) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def serving(folder: Path, config: Mapping[str, Any]) -> Iterator[Prometheus]:
+    """A Prometheus on a free loopback port.
+
+    Args:
+        folder: Where its configuration, data and log go.
+        config: What it scrapes and evaluates.
+    """
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(dict(config)))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
     flags = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]

@@ -1,0 +1,1 @@
+"""The rendered manifests as real pods on this machine: buildah builds, podman runs, no registry is asked."""
