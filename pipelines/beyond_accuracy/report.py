@@ -11,6 +11,7 @@ from pipelines.reporting.pgr import format_pgr
 from pipelines.reporting.provenance import provenance
 from pipelines.steps.items import Json
 from w2s.tasks import get_task
+from w2s.tasks.origins import PartsOrigin
 
 _COLUMNS = ["part", "metric", "method", "weak", "student", "ceiling", "PGR [95 %]"]
 _NAMES = {SAFETY: "Safety", TOXICITY: "Toxicity", LEGAL: "Law"}
@@ -73,6 +74,8 @@ def _made(result: Json) -> Json:
 
 def _lead(plan: Plan, found: Figures) -> list[str]:
     parts = "; ".join(_done(plan, part) for part in plan.parts)
+    if any(model.layers >= 0 for part in plan.parts for model in plan.models_of(part)):
+        parts += "; after a slash stands how many of its layers a pretrained model is cut to"
     unclear = [row for row in found.summary if row.pgr.value is None]
     said = [
         f"A weak model teaches a strong one in {len(plan.parts)} part{'s' if len(plan.parts) > 1 else ''}: {parts}. "
@@ -91,7 +94,7 @@ def _lead(plan: Plan, found: Figures) -> list[str]:
 def _done(plan: Plan, part: str) -> str:
     weak, strong = plan.models_of(part)
     seeds = len(plan.seeds_of(part))
-    return f"{part} ({plan.task_of(part)}, {weak.title} teaches {strong.title}, {seeds} seed{'s' if seeds > 1 else ''})"
+    return f"{part} (on {plan.task_of(part)} {weak.tag} teaches {strong.tag}, {seeds} seed{'s' if seeds > 1 else ''})"
 
 
 def _summary(found: Figures) -> Table:
@@ -160,7 +163,9 @@ def _measured(plan: Plan, found: Figures, part: str) -> str:
     rows = [row for row in found.summary if row.part == part]
     if not rows:
         return "Every student failed."
-    tested = f"{rows[0].examples} test {'prompts' if part == TOXICITY else 'examples'}, the same for each seed."
+    of_sources = "Its rows come from several sources, whose styles differ too. "
+    tested = of_sources if isinstance(get_task(plan.task_of(part)).source, PartsOrigin) else ""
+    tested += f"{rows[0].examples} test {'prompts' if part == TOXICITY else 'examples'}, the same for each seed."
     if part != TOXICITY:
         return tested
     settings = plan.toxicity

@@ -115,6 +115,8 @@ def test_agreement_and_label_accuracy_are_of_classes_alone(evaluator, made):
     assert len(scores.rows) == 3 * (2 + 3)
     said = " ".join(sections["Toxicity"].texts)
     assert "lexicon" in said
+    assert "several sources" in " ".join(sections["Safety"].texts)
+    assert "several sources" not in " ".join(sections["Law"].texts)
     assert "2 of the weak model's continuations were empty" in said
 
 
