@@ -47,6 +47,8 @@ def environment() -> dict[str, str]:
         "CONTAINERS_CONF": f"{CACHE}/containers.conf",
         "CONTAINERS_STORAGE_CONF": f"{CACHE}/storage.conf",
         "BUILDAH_ISOLATION": "chroot",
+        # Layers pass through it on their way into the storage.
+        "TMPDIR": "/dev/shm",
     }
 
 
