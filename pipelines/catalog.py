@@ -12,11 +12,17 @@ from pipelines.beyond_accuracy.plan import Plan as BeyondAccuracy
 from pipelines.deception.dag import deception
 from pipelines.deception.outline import outline as outline_deception
 from pipelines.deception.plan import Plan as Deception
+from pipelines.delta_theory.dag import delta_theory
+from pipelines.delta_theory.outline import outline as outline_delta_theory
+from pipelines.delta_theory.plan import Plan as DeltaTheory
 from pipelines.estimate import Work
 from pipelines.plans import BasePlan
 from pipelines.weak_to_strong.dag import weak_to_strong
 from pipelines.weak_to_strong.outline import outline as outline_weak_to_strong
 from pipelines.weak_to_strong.plan import Plan as WeakToStrong
+from pipelines.weak_to_strong_reasoning.dag import weak_to_strong_reasoning
+from pipelines.weak_to_strong_reasoning.outline import outline as outline_reasoning
+from pipelines.weak_to_strong_reasoning.plan import Plan as Reasoning
 from w2s.errors import InvalidArgument
 
 
@@ -47,8 +53,20 @@ PIPELINES = {
     "deception": Pipeline(
         "Weak-to-strong deception, conflict by conflict (Yang et al. 2024)", deception, Deception, outline_deception
     ),
+    "delta-theory": Pipeline(
+        "Delta learning in logistic regression, with its closed form (Geng et al. 2025)",
+        delta_theory,
+        DeltaTheory,
+        outline_delta_theory,
+    ),
     "weak-to-strong": Pipeline(
         "Weak-to-strong generalization (Burns et al. 2023)", weak_to_strong, WeakToStrong, outline_weak_to_strong
+    ),
+    "weak-to-strong-reasoning": Pipeline(
+        "Weak-to-strong reasoning, by selection and by preferences (Yang et al. 2024)",
+        weak_to_strong_reasoning,
+        Reasoning,
+        outline_reasoning,
     ),
 }
 

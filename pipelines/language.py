@@ -1,0 +1,135 @@
+"""Language models that answer questions: how they are trained, write and are marked, in every pipeline."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipelines.plans import Frozen, Model
+from pipelines.steps.items import Json, as_json
+from w2s.common.v1 import common_pb2 as pb
+from w2s.evaluator.v1 import evaluator_pb2
+from w2s.supervisor.v1 import supervisor_pb2
+from w2s.tasks import get_task
+from w2s.trainer.v1 import trainer_pb2
+
+_SCORERS = {
+    "math": evaluator_pb2.ANSWER_SCORER_MATH,
+    "exact_match": evaluator_pb2.ANSWER_SCORER_EXACT_MATCH,
+    "move": evaluator_pb2.ANSWER_SCORER_MOVE,
+}
+METRICS = tuple(_SCORERS)
+# A base model goes on with a question of its own.
+STOP = "\n\nQuestion:"
+
+
+class Fitting(Frozen):
+    """How language models are fine-tuned on completions.
+
+    Attributes:
+        epochs: Passes over the data.
+        batch_size: Completions a step.
+        learning_rate: Peak learning rate.
+        max_length: Tokens of a prompt with its completion.
+        lora_rank: Rank of adapters; 0 trains all weights.
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, le=1)
+    max_length: int = Field(ge=8)
+    lora_rank: int = Field(ge=0, le=512)
+
+
+class Writing(Frozen):
+    """How they write.
+
+    Attributes:
+        max_new_tokens: Tokens of a completion at most.
+        samples: Completions of a prompt, where several are drawn.
+        temperature: How they are drawn.
+    """
+
+    max_new_tokens: int = Field(ge=1, le=8192)
+    samples: int = Field(ge=1, le=64)
+    temperature: float = Field(gt=0, le=100)
+
+
+def metric_of(task: str) -> str:
+    """What answers to a task are marked by."""
+    return get_task(task).metric
+
+
+def fit(
+    model: Model | Json,
+    fitting: Fitting,
+    seed: int,
+    dataset: Json,
+    objective: trainer_pb2.Objective | None = None,
+    *,
+    learning_rate: float = 0.0,
+    epochs: int = 0,
+) -> trainer_pb2.RunSpec:
+    """The fine-tuning of a language model.
+
+    Args:
+        model: A plan's model, or the reference of one that was trained.
+        fitting: How.
+        seed: Its seed.
+        dataset: Completions, or pairs of them.
+        objective: What is learned; supervised fine-tuning on the completions when None.
+        learning_rate: In place of the model's and the fitting's; 0 for theirs.
+        epochs: In place of the fitting's; 0 for its own.
+    """
+    own = 0.0
+    if isinstance(model, Model):
+        own = model.learning_rate
+        spec = trainer_pb2.ModelSpec(base=pb.ModelRef(uri=model.uri, revision=model.revision))
+        if model.layers >= 0:
+            spec.layers = model.layers
+        spec.train_from_layer = model.train_from_layer
+    else:
+        spec = trainer_pb2.ModelSpec(base=pb.ModelRef(**model))
+    spec.max_length = fitting.max_length
+    if fitting.lora_rank:
+        spec.lora.rank = fitting.lora_rank
+        # One of the two says what trains.
+        spec.ClearField("train_from_layer")
+    return trainer_pb2.RunSpec(
+        model=spec,
+        dataset=pb.DatasetRef(**dataset),
+        objective=objective or trainer_pb2.Objective(sft=trainer_pb2.Sft()),
+        training=trainer_pb2.TrainingConfig(
+            epochs=epochs or fitting.epochs,
+            batch_size=fitting.batch_size,
+            learning_rate=learning_rate or own or fitting.learning_rate,
+            seed=seed,
+        ),
+    )
+
+
+def exam(task: str, writing: Writing, dataset: Json) -> evaluator_pb2.EvaluationSpec:
+    """Greedy answers to a dataset's prompts, marked against its completions, without a source."""
+    return evaluator_pb2.EvaluationSpec(
+        dataset=pb.DatasetRef(**dataset),
+        generation=evaluator_pb2.Generation(
+            max_new_tokens=writing.max_new_tokens, stop=[STOP], scorers=[_SCORERS[metric_of(task)]]
+        ),
+    )
+
+
+def greedy(writing: Writing) -> Json:
+    """A GenerateRequest, without prompt and teacher, for the most probable completion."""
+    return as_json(supervisor_pb2.GenerateRequest(max_new_tokens=writing.max_new_tokens, stop=[STOP]))
+
+
+def drawn(writing: Writing, seed: int) -> Json:
+    """A GenerateRequest for samples."""
+    return as_json(
+        supervisor_pb2.GenerateRequest(
+            max_new_tokens=writing.max_new_tokens,
+            stop=[STOP],
+            samples=writing.samples,
+            temperature=writing.temperature,
+            seed=seed,
+        )
+    )

@@ -1,0 +1,136 @@
+"""The settings of a weak-to-strong reasoning experiment."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.language import METRICS, Fitting, Writing, metric_of
+from pipelines.plans import BasePlan, Frozen, Model, distinct, one_of
+from w2s.tasks import SplitSizes, list_tasks
+
+WEAK, CEILING = "weak", "ceiling"
+FULL_WEAK, WEAK_ONLY, ICL_ONLY, HYBRID = "full_weak", "weak_only", "icl_only", "hybrid"
+ARMS = (FULL_WEAK, WEAK_ONLY, ICL_ONLY, HYBRID)
+DPO, ORPO = "dpo", "orpo"
+OBJECTIVES = (DPO, ORPO)
+
+
+class Data(Frozen):
+    """What is asked.
+
+    Attributes:
+        task: A task of questions whose answers can be marked.
+        train_rows: Questions with solutions, for the weak model; and again questions alone, for the strong one.
+        test_rows: Questions of the test split.
+    """
+
+    task: str = one_of(*(task.name for task in list_tasks(kind="completions") if task.metric in METRICS))
+    train_rows: int = Field(ge=2)
+    test_rows: int = Field(ge=1)
+
+    @property
+    def sizes(self) -> SplitSizes:
+        """Rows of each split."""
+        return SplitSizes(
+            weak_train=self.train_rows, transfer=self.train_rows, validation=self.test_rows, test=self.test_rows
+        )
+
+    @property
+    def metric(self) -> str:
+        """What answers are marked by."""
+        return metric_of(self.task)
+
+
+class Models(Frozen):
+    """Who solves.
+
+    Attributes:
+        weak: Learns solutions, and then writes some.
+        strong: Learns from what both write.
+    """
+
+    weak: Model
+    strong: Model
+
+
+class Stage(Frozen):
+    """Stage I, selective fine-tuning.
+
+    Attributes:
+        shots: Solved questions before each question, where the strong model answers in context; the weak model
+            wrote their solutions.
+        iterations: How often both sides write and are intersected; the second time by models that the first made.
+        arms: What is trained on: all that the weak model wrote, or of the questions that both answer alike the weak
+            solutions, the ones in context, or both.
+    """
+
+    shots: int = Field(ge=0, le=32)
+    iterations: int = Field(ge=1, le=2)
+    arms: list[str] = Field(min_length=1)
+
+    @field_validator("arms")
+    @classmethod
+    def _possible(cls, values: list[str]) -> list[str]:
+        return _among("arms", values, ARMS)
+
+
+class Preference(Frozen):
+    """Stage II, preferences between solutions of one's own.
+
+    Attributes:
+        objectives: Among dpo and orpo; each begins at the stage-I model, and dpo holds it for its reference.
+        trust: The share of samples that must agree for their answer to be believed.
+        overrule: The share from which it is believed against the weak model.
+        pairs: Pairs of a question at most.
+        epochs: Passes over the pairs.
+        learning_rate: Peak learning rate.
+        beta: DPO's.
+        weight: ORPO's lambda.
+    """
+
+    objectives: list[str] = Field(min_length=1)
+    trust: float = Field(ge=0, le=1)
+    overrule: float = Field(ge=0, le=1)
+    pairs: int = Field(ge=1, le=10)
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, le=1)
+    beta: float = Field(gt=0)
+    weight: float = Field(ge=0)
+
+    @field_validator("objectives")
+    @classmethod
+    def _possible(cls, values: list[str]) -> list[str]:
+        return _among("objectives", values, OBJECTIVES)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Preference:
+        if self.overrule < self.trust:
+            raise ValueError("overrule must be at least trust")
+        return self
+
+
+class Plan(BasePlan):
+    """Weak fine-tuning, weak and in-context solutions, what they agree on, fine-tuning, votes, preferences.
+
+    Attributes:
+        data: What is asked.
+        models: Who solves.
+        train: How they are fine-tuned.
+        write: How they write.
+        stage: Stage I.
+        preference: Stage II.
+    """
+
+    data: Data
+    models: Models
+    train: Fitting
+    write: Writing
+    stage: Stage
+    preference: Preference
+
+
+def _among(what: str, values: list[str], known: tuple[str, ...]) -> list[str]:
+    for value in values:
+        if value not in known:
+            raise ValueError(f"{what} are among {', '.join(known)}, and {value!r} is not")
+    return distinct(values)

@@ -1,0 +1,1 @@
+"""What theory says of the papers' methods, to hold measurements against."""
