@@ -13,6 +13,9 @@ VERSION     := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' services/core/w2s
 # The demo's task: boolq_relevance, or the harder privacy_policy_qa.
 TASK   ?= boolq_relevance
 
+FAULTS := $(addprefix tests/integration/test_,fuzz.py labeling.py trainjob.py trainer.py evaluator.py comparisons.py \
+  trainer_faults.py trainer_objectives.py replicas.py remote_teachers.py swaps.py evaluations.py monitor.py)
+
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -65,9 +68,13 @@ test: setup ## Run the unit, integration and end-to-end tests.
 e2e: setup ## Run every pipeline's tiny preset on real weights (half an hour on two cores).
 	$(BIN)/pytest -m slow -s tests/e2e/presets
 
+.PHONY: faults
+faults: setup ## Run every test of kills and restarts, and ten thousand fuzzed requests.
+	W2S_FUZZ=10000 $(BIN)/pytest $(PARALLEL) -m "not slow" $(FAULTS)
+
 .PHONY: e2e-postgres
 e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs Debian's postgresql).
-	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest tests/integration/test_replicas.py tests/integration/test_swaps.py \
+	PYTHONPATH=tests $(BIN)/python -m support.postgres $(BIN)/pytest -m "not slow" tests/integration/test_replicas.py \
 	  tests/unit/core/test_migrations.py tests/unit/supervisor/test_migrations.py
 
 .PHONY: e2e-chess

@@ -94,6 +94,7 @@ def test_cancelled_evaluation_ends(evaluator, store, data, weak):
     assert store.find("predictions", "cancelled") is None
 
 
+@pytest.mark.faults
 def test_restarted_evaluator_finishes_what_waits(serve, evaluated, data, weak, refused):
     server = serve("evaluator")
     model = {"model": weak.result.model}

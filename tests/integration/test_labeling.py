@@ -46,7 +46,7 @@ def done(event):
     return event.progress.step
 
 
-@pytest.mark.parametrize("kills", [1, 3])
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.faults)])
 def test_a_killed_job_goes_on_to_the_same_labels(labeler, dataset, store, services, kills):
     with labeler.client() as client:
         whole = client.ended(client.LabelDataset(dataset=dataset, request_id=f"whole-{kills}"))
@@ -118,6 +118,7 @@ def test_rows_of_single_texts_are_refused_by_a_teacher_of_pairs(labeler, store):
     assert "judges pairs" in job.status.error.message
 
 
+@pytest.mark.faults
 def test_memory_does_not_grow_with_the_rows(labeler, store):
     """Texts of 64 MB take no more memory than the chunk they are worked off in."""
     config = {"label_names": ["irrelevant", "relevant"]}

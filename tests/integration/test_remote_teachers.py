@@ -158,6 +158,7 @@ def test_a_row_that_the_server_fails_at_again_and_again_is_marked(client, toy, c
     np.testing.assert_allclose(table["probabilities"][:3], [expected(text) for text in TEXTS], rtol=1e-4)
 
 
+@pytest.mark.faults
 def test_a_job_outlasts_a_server_that_is_busy_for_a_while(client, server, toy, control, store):
     teacher = register(client, url=toy.url)
     dataset = write_texts(store, "for-the-busy-toy", [TEXTS[n % 3] for n in range(40)])

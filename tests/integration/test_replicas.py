@@ -62,6 +62,7 @@ def test_replicas_converge_to_the_desired_teacher_and_tell(both, weak, teachers,
     eventually(lambda: states(two, first) == {"one": "ACTIVE", "two": "ACTIVE"})
 
 
+@pytest.mark.faults
 def test_a_replica_that_cannot_follow_says_why_and_serves_on(replicas, both, weak, copied, flip, examples, eventually):
     one, two = both
     first = one.register("first", weak.result.model)
@@ -85,6 +86,7 @@ def test_a_replica_that_cannot_follow_says_why_and_serves_on(replicas, both, wea
     assert unable.Label(examples=examples[:1]).teacher == first.version
 
 
+@pytest.mark.faults
 def test_a_replica_that_starts_later_serves_what_is_active(replicas, both, database, weak, examples):
     one, _ = both
     only = one.register("only", weak.result.model)

@@ -156,6 +156,7 @@ def test_failed_run_says_why_and_can_be_tried_again(trainer, copied, flip, run_s
     assert run.result.model.digest == weak.result.model.digest
 
 
+@pytest.mark.faults
 def test_killed_trainer_comes_back_and_finishes_its_run(trainer, serve, gone, run_spec):
     spec = run_spec(epochs=30)
     server = serve("trainer")

@@ -212,6 +212,7 @@ def test_a_worker_killed_at_random_steps_makes_the_same_model(eager, specs, expe
     assert run.result.model.digest == expected
 
 
+@pytest.mark.faults
 def test_a_language_models_worker_killed_makes_the_same_model(eager, specs, undisturbed):
     expected, server = undisturbed("dpo").model.digest, eager()
     with server.client() as trainer:
@@ -223,6 +224,7 @@ def test_a_language_models_worker_killed_makes_the_same_model(eager, specs, undi
     assert run.result.model.digest == expected
 
 
+@pytest.mark.faults
 def test_a_worker_killed_in_each_stage_of_a_recipe_makes_the_same_models(eager, specs, undisturbed):
     expected, server = undisturbed("recipe"), eager()
     with server.client() as trainer:
@@ -239,7 +241,7 @@ def test_a_worker_killed_in_each_stage_of_a_recipe_makes_the_same_models(eager, 
     assert run.result.model.digest == expected.model.digest
 
 
-@pytest.mark.parametrize("sharding", ["DATA_PARALLEL", "FULLY_SHARDED"])
+@pytest.mark.parametrize("sharding", [pytest.param("DATA_PARALLEL", marks=pytest.mark.faults), "FULLY_SHARDED"])
 def test_one_of_two_processes_killed_and_both_go_on_to_the_model_of_one(eager, place, specs, undisturbed, sharding):
     expected, server = undisturbed("dpo").model, eager()
     resources = pb.Resources(processes=2, sharding=pb.Sharding.Value(f"SHARDING_{sharding}"))
@@ -314,6 +316,7 @@ def test_a_stopped_server_leaves_a_checkpoint_and_goes_within_its_grace(patient,
     assert place.store.workspace("models", "stopped-server").names() == []
 
 
+@pytest.mark.faults
 def test_a_worker_that_dies_again_and_again_fails_its_run(patient, specs):
     server = patient()
     with server.client() as trainer:

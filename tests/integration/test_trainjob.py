@@ -191,6 +191,7 @@ async def test_killed_pods_go_on_from_the_checkpoint(execute, pods, reports):
     assert steps(reports)[-1] == stand_in_run.STEPS
 
 
+@pytest.mark.faults
 async def test_pods_that_die_again_and_again_fail_the_run(execute, pods):
     with pytest.raises(RunFailed, match="TrainJob run-run failed: ReachedMaxRestarts: jobset failed"):
         await execute("die")
