@@ -12,6 +12,9 @@ from pipelines.beyond_accuracy.plan import Plan as BeyondAccuracy
 from pipelines.deception.dag import deception
 from pipelines.deception.outline import outline as outline_deception
 from pipelines.deception.plan import Plan as Deception
+from pipelines.delta_learning.dag import delta_learning
+from pipelines.delta_learning.outline import outline as outline_delta_learning
+from pipelines.delta_learning.plan import Plan as DeltaLearning
 from pipelines.delta_theory.dag import delta_theory
 from pipelines.delta_theory.outline import outline as outline_delta_theory
 from pipelines.delta_theory.plan import Plan as DeltaTheory
@@ -52,6 +55,12 @@ PIPELINES = {
     ),
     "deception": Pipeline(
         "Weak-to-strong deception, conflict by conflict (Yang et al. 2024)", deception, Deception, outline_deception
+    ),
+    "delta-learning": Pipeline(
+        "Delta learning: preferences between weak answers (Geng et al. 2025)",
+        delta_learning,
+        DeltaLearning,
+        outline_delta_learning,
     ),
     "delta-theory": Pipeline(
         "Delta learning in logistic regression, with its closed form (Geng et al. 2025)",
