@@ -85,7 +85,7 @@ def _student(plan: Plan, of: Json, made: dict[tuple[str | int, ...], Json], trut
         mitigation=of["mitigation"],
         seed=of["seed"],
         oracle=of["mitigation"] == ORACLE_FILTER,
-        pairs=student["run"]["examples"],
+        pairs=student["examples"],
         weak_accuracy=weak["evaluation"]["accuracy"],
         accuracy=student["evaluation"]["accuracy"],
         ceiling_accuracy=ceiling["evaluation"]["accuracy"],

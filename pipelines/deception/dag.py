@@ -155,6 +155,14 @@ def list_students(plan: dict, datasets: dict, mixed: dict, routes: list) -> list
 
 
 @component
+def evaluate_student(item: dict, run: dict) -> dict:
+    """Evaluates a student."""
+    from pipelines.deception import run as steps
+
+    return steps.evaluate_student(item, run)
+
+
+@component
 def report(
     plan: dict,
     datasets: dict,
@@ -233,7 +241,7 @@ def deception(
     listed = on_cluster(list_students(plan=plan, datasets=data, mixed=mixed, routes=dsl.Collected(labelled.output)))
     with dsl.ParallelFor(listed.output, name="students") as student:
         learned = on_cluster(step.train(item=student), waits=True)
-        tested = on_cluster(step.evaluate(item=student, run=learned.outputs["Output"]), waits=True)
+        tested = on_cluster(evaluate_student(item=student, run=learned.outputs["Output"]), waits=True)
     on_cluster(
         report(
             plan=plan,

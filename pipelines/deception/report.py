@@ -38,7 +38,10 @@ def document(
         ground_truth=list(map(_made, truths)),
         supervision=[arm["of"] | {"teacher": arm["teacher"], "labels": arm["labels"]} for arm in arms],
         routes=[route["of"] | {"labels": route["labels"]} for route in succeeded(routes)],
-        students=[_made(student) for student in succeeded(students)],
+        students=[
+            student["of"] | {"run": student["run"], "predictions": student["evaluation"]["predictions"]}
+            for student in succeeded(students)
+        ],
     )
     return Document(
         title=f"Weak-to-strong deception on {plan.data.task}",

@@ -109,6 +109,25 @@ def list_students(plan: Json, datasets: Json, mixed: Json, routes: list[Json]) -
 
 
 @step
+def evaluate_student(item: Json, run: Json) -> Json:
+    """Evaluates a student, and hands on what the report needs: all students' results are one argument of a process.
+
+    Returns:
+        What it is `of`, its run, how many pairs it learned from, and its predictions and accuracy; or how it failed.
+    """
+    found = evaluate(item, run)
+    if found["status"] == FAILED:
+        return found
+    return {
+        "of": item["of"],
+        "status": SUCCEEDED,
+        "run": run["run"],
+        "examples": run["examples"],
+        "evaluation": {name: found["evaluation"][name] for name in ("predictions", "accuracy")},
+    }
+
+
+@step
 def report(
     plan: Json,
     datasets: Json,

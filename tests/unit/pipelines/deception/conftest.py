@@ -69,6 +69,16 @@ def trained():
 
 
 @pytest.fixture
+def learned(trained):
+    """What the steps make of students: less of each."""
+
+    def make(items):
+        return [{**made, "run": made["run"]["run"], "examples": 40.0} for made in trained(items)]
+
+    return make
+
+
+@pytest.fixture
 def arms(datasets, trained):
     """The supervisions of a plan, done."""
 

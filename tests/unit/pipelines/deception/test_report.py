@@ -74,7 +74,7 @@ def evaluator(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def made(plan, datasets, mixed, trained, arms, routes):
+def made(plan, datasets, mixed, trained, learned, arms, routes):
     """A plan's document, for what became of its routes and students."""
 
     def make(fail=lambda item: False, lost=False, **changes):
@@ -85,7 +85,7 @@ def made(plan, datasets, mixed, trained, arms, routes):
         items = work.list_students(experiment, datasets, mixed, done)
         students = [
             _failed(result, "out of memory") if fail(item["item"]) else result
-            for item, result in zip(items, trained(items), strict=True)
+            for item, result in zip(items, learned(items), strict=True)
         ]
         truths = trained(work.list_truths(experiment, datasets))
         return document(experiment, datasets, truths, arms(experiment), done, students)
