@@ -8,24 +8,28 @@ so that a Job of an installation can run it beside KFP's own start.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kfp
 import kfp_server_api
 import urllib3
 
-from pipelines.catalog import PIPELINES
+from pipelines.catalog import PIPELINES, get_pipeline
 from pipelines.compile import file_of
+from pipelines.manifests import version_of, write_manifests
+from w2s.errors import W2SError
 
 _DELAY_S = 2.0
 _PAGE = 100
+_EXPERIMENT = "w2s"
+_CRON_FIELDS = 6
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def register(client: kfp.Client, name: str, path: Path, namespace: str | None = 
     Raises:
         kfp_server_api.ApiException: The API refuses.
     """
-    version = f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    version = version_of(path.read_bytes())
     found = client.get_pipeline_id(name)
     if found is None:
         # KFP makes a first version of the same content, and names it as the pipeline.
@@ -69,14 +73,52 @@ def register(client: kfp.Client, name: str, path: Path, namespace: str | None = 
 
 
 def _versions(client: kfp.Client, pipeline_id: str) -> set[str]:
-    names: set[str] = set()
+    return {version.display_name for version in _pages(client, pipeline_id)}
+
+
+def _pages(client: kfp.Client, pipeline_id: str) -> Iterator[Any]:
     token = ""
     while True:
         page = client.list_pipeline_versions(pipeline_id, page_token=token, page_size=_PAGE)
-        names |= {version.display_name for version in page.pipeline_versions or ()}
+        yield from page.pipeline_versions or ()
         token = page.next_page_token or ""
         if not token:
-            return names
+            return
+
+
+def schedule(client: kfp.Client, found: Registered, cron: str, namespace: str | None = None) -> bool:
+    """Makes sure that KFP runs a pipeline's version again and again, with the defaults of its form.
+
+    Args:
+        client: KFP's API.
+        found: The pipeline.
+        cron: When, in six fields, seconds first.
+        namespace: Whose run it is.
+
+    Returns:
+        Whether it was made now; one of the same pipeline and version stays as it is.
+
+    Raises:
+        ValueError: The cron expression has other than six fields.
+        kfp_server_api.ApiException: The API refuses.
+    """
+    if len(cron.split()) != _CRON_FIELDS:
+        raise ValueError(f"--recurring {found.name}: must have six fields, seconds first, got {cron!r}")
+    experiment = client.create_experiment(_EXPERIMENT, namespace=namespace).experiment_id
+    job = f"{found.name}-{found.version}"
+    there = client.list_recurring_runs(experiment_id=experiment, page_size=_PAGE).recurring_runs or ()
+    if any(run.display_name == job for run in there):
+        return False
+    version = next(v for v in _pages(client, found.pipeline_id) if v.display_name == found.version)
+    client.create_recurring_run(
+        experiment_id=experiment,
+        job_name=job,
+        cron_expression=cron,
+        pipeline_id=found.pipeline_id,
+        version_id=version.pipeline_version_id,
+        no_catchup=True,
+    )
+    return True
 
 
 def connect(host: str, patience_s: float) -> kfp.Client:
@@ -108,14 +150,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default=os.environ.get("KF_PIPELINES_ENDPOINT"), help="address of KFP's API")
     parser.add_argument("--namespace", help="whose pipelines they are, where KFP has several users")
     parser.add_argument("--patience", type=float, default=300.0, help="seconds to wait for the API (300)")
+    parser.add_argument(
+        "--recurring", action="append", default=[], metavar="NAME=CRON", help="run it again and again; six fields"
+    )
+    parser.add_argument("--manifests", type=Path, metavar="FOLDER", help="write Kubernetes objects, and ask no API")
     given = parser.parse_args(arguments)
+    if given.manifests:
+        for path in write_manifests(given.manifests, given.namespace or "kubeflow"):
+            print(path)
+        return
     if not given.host:
         parser.error("--host or KF_PIPELINES_ENDPOINT must say where KFP's API is")
     warnings.simplefilter("ignore", FutureWarning)
     try:
         client = connect(given.host, given.patience)
         found = [register(client, name, file_of(name), given.namespace) for name in sorted(PIPELINES)]
-    except (TimeoutError, kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+        for name, _, cron in (one.partition("=") for one in given.recurring):
+            get_pipeline(name)
+            schedule(client, next(one for one in found if one.name == name), cron, given.namespace)
+    except (TimeoutError, ValueError, W2SError, kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
         sys.exit(f"ERROR: register: {error}")
     for one in found:
         print(f"{one.name} {one.version} {'uploaded' if one.new else 'is there'} ({one.pipeline_id})")

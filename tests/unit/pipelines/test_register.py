@@ -7,13 +7,18 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import jsonschema
 import pytest
+import yaml
 
 from pipelines.catalog import PIPELINES
 from pipelines.compile import file_of
 from pipelines.register import connect, main, register
+
+CRDS = Path(__file__).parents[4] / "shared" / "crds"
 
 
 class Kfp(ThreadingHTTPServer):
@@ -23,6 +28,7 @@ class Kfp(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pipelines: dict[str, str] = {}
         self.versions: dict[str, list[tuple[str, bytes]]] = {}
+        self.recurring: list[dict] = []
         self.page = 1
         self.down = 0
 
@@ -46,6 +52,12 @@ class _Handler(BaseHTTPRequestHandler):
                 # As a proxy whose KFP has not started.
                 return self.answer({}, 503)
             return self.answer({"multi_user": False})
+        lists = {
+            "recurringruns": {"recurringRuns": self.server.recurring},
+            "experiments": {"experiments": [{"experiment_id": "e", "display_name": "w2s"}]},
+        }
+        if url.path.rpartition("/")[2] in lists:
+            return self.answer(lists[url.path.rpartition("/")[2]])
         if url.path.endswith("/versions"):
             return self.answer(self.versions(url.path.split("/")[-2], query))
         if url.path.endswith("/pipelines"):
@@ -68,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if url.path.endswith("/recurringruns"):
+            self.server.recurring.append(json.loads(body))
+            return self.answer({"recurring_run_id": "r", **json.loads(body)})
         content = re.search(rb"\r\n\r\n(.*)\r\n--", body, re.DOTALL).group(1)
         if url.path.endswith("/upload"):
             found = self.server.pipelines.setdefault(query["name"], f"id-{len(self.server.pipelines)}")
@@ -108,7 +123,7 @@ def test_every_pipeline_is_there_once_however_often_it_is_registered(kfp, capsys
     content = file_of("weak-to-strong").read_bytes()
     version = f"sha256-{hashlib.sha256(content).hexdigest()[:16]}"
     assert kfp.versions[kfp.pipelines["weak-to-strong"]] == [("weak-to-strong", content), (version, content)]
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weak-to-strong")]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weak-to-strong ")]
     assert [line.split()[2] for line in said] == ["uploaded", "is"]
 
 
@@ -138,3 +153,33 @@ def test_without_an_address_it_says_what_is_missing(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main([])
     assert "--host or KF_PIPELINES_ENDPOINT" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_recurring_run_is_made_once(kfp, capsys):
+    for _ in range(2):
+        main([f"--host={kfp.host}", "--recurring=delta-theory=0 0 3 * * *"])
+    (made,) = kfp.recurring
+    assert made["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    assert made["pipeline_version_reference"]["pipeline_id"] == kfp.pipelines["delta-theory"]
+    with pytest.raises(SystemExit, match="six fields"):
+        main([f"--host={kfp.host}", "--recurring=delta-theory=0 3 * * *"])
+    with pytest.raises(SystemExit, match="'nope' is unknown"):
+        main([f"--host={kfp.host}", "--recurring=nope=0 0 3 * * *"])
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINES))
+def test_objects_hold_the_compiled_pipeline_under_the_hash_of_its_content(name, tmp_path):
+    main([f"--manifests={tmp_path}", "--namespace=kfp"])
+    pipeline, version = yaml.safe_load_all((tmp_path / f"{name}.yaml").read_text())
+    assert pipeline["metadata"] == {"name": name, "namespace": "kfp"}
+    digest = hashlib.sha256(file_of(name).read_bytes()).hexdigest()[:16]
+    assert version["metadata"] == {"name": f"{name}-{digest}", "namespace": "kfp"}
+    assert version["spec"]["pipelineName"] == name
+    assert version["spec"]["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]["seeds"]["defaultValue"]
+    if not CRDS.is_dir():
+        pytest.skip("the CRDs to validate against are not here")
+    for found, file in ((pipeline, "pipelines"), (version, "pipelineversions")):
+        crd = yaml.safe_load((CRDS / f"pipelines.kubeflow.org_{file}.yaml").read_text())
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        jsonschema.validate(found, schema)
