@@ -82,6 +82,10 @@ e2e-chess: setup ## Make chess puzzles again with a real engine (needs Debian's 
 	test -x /usr/games/stockfish
 	$(BIN)/pytest tests/unit/core/tasks/generated/test_chess_puzzles.py
 
+.PHONY: e2e-report
+e2e-report: setup ## Look at a report in a browser (needs Debian's chromium).
+	$(BIN)/pytest tests/browser
+
 .PHONY: e2e-observability
 e2e-observability: setup ## Test the rules, and an alert's life in a real Prometheus (needs Debian's prometheus).
 	$(BIN)/pytest tests/observability
@@ -89,7 +93,7 @@ e2e-observability: setup ## Test the rules, and an alert's life in a real Promet
 .PHONY: e2e-pods
 e2e-pods: setup ## Run the services as pods (root; needs Debian's buildah, podman, runc, netavark, aardvark-dns, catatonit, iptables, mmdebstrap, prometheus).
 	PYTHONPATH=tests $(BIN)/python -m support.pods.images
-	$(BIN)/pytest tests/pods
+	$(BIN)/pytest -rs tests/pods
 
 .PHONY: bench
 bench: setup ## Run the benchmarks (ratios against a peer in the same run).
