@@ -325,16 +325,30 @@ class Server:
         self.process.stdin.close()
 
 
-@pytest.fixture
-def serve(tmp_path, services):
-    """Starts a service of a test's own: `serve("trainer", "--drain-s=5")`."""
+@contextlib.contextmanager
+def serving(folder, artifact_root):
+    """Starts services with their state in a folder, until the block is left."""
     with contextlib.ExitStack() as stack:
 
         def start(name, *flags):
-            server = Server(name, tmp_path, services.artifact_root)
+            server = Server(name, folder, artifact_root)
             stack.callback(server.kill)
             return server.start(*flags)
 
+        yield start
+
+
+@pytest.fixture
+def serve(tmp_path, services):
+    """Starts a service of a test's own: `serve("trainer", "--drain-s=5")`."""
+    with serving(tmp_path, services.artifact_root) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_all(tmp_path_factory, services):
+    """Starts a service that a file's tests share, as `serve` does: to start one takes seconds."""
+    with serving(tmp_path_factory.mktemp("shared"), services.artifact_root) as start:
         yield start
 
 

@@ -29,13 +29,22 @@ def dataset(store):
     return common.DatasetRef(uri=draft.ref.uri, digest=draft.ref.digest)
 
 
-@pytest.fixture
-def labeler(serve, weak):
-    """A supervisor of the test's own with one teacher, which commits small chunks."""
-    server = serve("supervisor", f"--chunk-rows={CHUNK}")
+def with_one_teacher(server, weak):
     with server.client() as client:
         client.activate(client.register("only", weak.result.model))
     return server
+
+
+@pytest.fixture(scope="module")
+def labeler(serve_all, weak):
+    """A supervisor with one teacher, which commits small chunks."""
+    return with_one_teacher(serve_all("supervisor", f"--chunk-rows={CHUNK}"), weak)
+
+
+@pytest.fixture
+def own(serve, weak):
+    """Such a supervisor of the test's own."""
+    return with_one_teacher(serve("supervisor", f"--chunk-rows={CHUNK}"), weak)
 
 
 def labels_of(store, job):
@@ -47,18 +56,18 @@ def done(event):
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.faults)])
-def test_a_killed_job_goes_on_to_the_same_labels(labeler, dataset, store, services, kills):
-    with labeler.client() as client:
+def test_a_killed_job_goes_on_to_the_same_labels(own, dataset, store, services, kills):
+    with own.client() as client:
         whole = client.ended(client.LabelDataset(dataset=dataset, request_id=f"whole-{kills}"))
         job = client.LabelDataset(dataset=dataset, request_id=f"killed-{kills}")
     last = 0
     for _ in range(kills):
-        with labeler.client() as client:
+        with own.client() as client:
             event = client.until(job, lambda event, last=last: done(event) > last or event.state > 2)
             last = done(event)
-        labeler.kill()
-        labeler.start(f"--chunk-rows={CHUNK * 3}")
-    with labeler.client() as client:
+        own.kill()
+        own.start(f"--chunk-rows={CHUNK * 3}")
+    with own.client() as client:
         resumed = client.ended(job)
         events = list(client.WatchLabelingJob(name=job.name))
     assert resumed.status.state == common.JOB_STATE_SUCCEEDED, resumed.status.error.message
@@ -119,7 +128,7 @@ def test_rows_of_single_texts_are_refused_by_a_teacher_of_pairs(labeler, store):
 
 
 @pytest.mark.faults
-def test_memory_does_not_grow_with_the_rows(labeler, store):
+def test_memory_does_not_grow_with_the_rows(own, store):
     """Texts of 64 MB take no more memory than the chunk they are worked off in."""
     config = {"label_names": ["irrelevant", "relevant"]}
 
@@ -130,7 +139,7 @@ def test_memory_does_not_grow_with_the_rows(labeler, store):
             write_examples(draft.path, rows)
         return draft.ref.uri
 
-    process = psutil.Process(labeler.process.pid)
+    process = psutil.Process(own.process.pid)
 
     def peak(client, uri):
         job = client.LabelDataset(dataset=common.DatasetRef(uri=uri))
@@ -142,7 +151,7 @@ def test_memory_does_not_grow_with_the_rows(labeler, store):
         return top
 
     uris = [dataset(count) for count in (1_000, 1_000, 16_000)]
-    with labeler.client() as client:
+    with own.client() as client:
         _, small, large = (peak(client, uri) for uri in uris)
     assert large - small < 32 << 20
 

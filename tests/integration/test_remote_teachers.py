@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import grpc
@@ -21,6 +22,7 @@ NAMES = ["good", "bad"]
 TEXTS = ["the cat sat", "a dog ran", "it is old and good"]
 PROMPT = pb.PromptTemplate(template="Question: {text} Answer:", answers=[" yes", " no"], label_names=NAMES)
 TOKEN = "hf_the_servers_token"
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,11 @@ def control(toy):
     return toy.control
 
 
-@pytest.fixture
-def server(serve, toy, tmp_path):
-    (tmp_path / "tokens").mkdir()
-    (tmp_path / "tokens" / "toy").write_text(f"{TOKEN}\n")
-    return serve("supervisor", f"--endpoints={toy.url}", f"--credentials-folder={tmp_path}/tokens")
+@pytest.fixture(scope="module")
+def server(serve_all, toy, tmp_path_factory):
+    tokens = tmp_path_factory.mktemp("tokens")
+    (tokens / "toy").write_text(f"{TOKEN}\n")
+    return serve_all("supervisor", f"--endpoints={toy.url}", f"--credentials-folder={tokens}")
 
 
 @pytest.fixture
@@ -48,9 +50,11 @@ def client(server):
         yield found
 
 
-def register(client, id_="toy", **fields):
+def register(client, id_="", **fields):
     backend = pb.TextGenerationBackend(**{"prompt": PROMPT, "timeout_s": 5.0, **fields})
-    return client.RegisterTeacher(teacher_id=id_, spec=pb.TeacherSpec(text_generation=backend))
+    return client.RegisterTeacher(
+        teacher_id=id_ or f"toy-{next(NUMBERS)}", spec=pb.TeacherSpec(text_generation=backend)
+    )
 
 
 def rows(*texts):

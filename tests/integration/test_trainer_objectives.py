@@ -333,7 +333,12 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_examples(spec, trainer,
 
 @pytest.mark.parametrize(
     ("objective", "sharding"),
-    [pytest.param("auxiliary_confidence", "FULLY_SHARDED", marks=pytest.mark.faults), ("dpo", "FULLY_SHARDED")],
+    [
+        ("auxiliary_confidence", "DATA_PARALLEL"),
+        # That shards train as one process does, a test of faults holds too.
+        pytest.param("auxiliary_confidence", "FULLY_SHARDED", marks=pytest.mark.faults),
+        pytest.param("dpo", "FULLY_SHARDED", marks=pytest.mark.faults),
+    ],
 )
 def test_two_processes_train_as_one(spec, trainer, store, datasets, objective, sharding):
     losses = {"auxiliary_confidence": pb.AuxiliaryConfidence(), "dpo": pb.Dpo()}
