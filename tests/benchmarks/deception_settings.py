@@ -30,7 +30,7 @@ from w2s_trainer.spec import Objective, RewardModeling
 SEED = 1000
 SIZES = SplitSizes(weak_train=600, transfer=600, validation=300, test=500)
 COURSES = ((0.003, 20), (0.01, 10), (0.01, 20), (0.03, 10), (0.03, 20), (0.1, 10), (0.1, 20))
-LAYERS = (0, 1, 2, 3, 6)
+LAYERS = range(7)
 KNOWN = 0.75
 
 
