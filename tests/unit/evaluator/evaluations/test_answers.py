@@ -19,7 +19,7 @@ from w2s_evaluator.evaluations.answers import Answering, answer_result
 from w2s_evaluator.evaluations.spec import EvaluationSpec, Generation
 from w2s_evaluator.scorers.protocol import ScorerKind
 
-EXACT, MATH, TOXICITY, REFUSAL = ScorerKind
+EXACT, MATH, TOXICITY, REFUSAL, _ = ScorerKind
 SAMPLED = Generation(samples=3, max_new_tokens=6, temperature=1.0, seed=3, scorers=(EXACT,))
 
 
