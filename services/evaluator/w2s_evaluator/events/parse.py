@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from cloudevents.exceptions import GenericException
 from cloudevents.http import CloudEvent, from_http
 
+from w2s.database import utc
 from w2s.errors import InvalidArgument
 
 _MAX_ID = 200
@@ -82,7 +83,6 @@ def _time(event: CloudEvent) -> datetime | None:
     if value is None:
         return None
     try:
-        time = datetime.fromisoformat(str(value))
+        return utc(datetime.fromisoformat(str(value)))
     except ValueError:
         raise InvalidArgument("time", "must be an RFC 3339 time") from None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.tables import read_predictions, softmax
-from w2s.database import Database
+from w2s.database import Database, utc
 from w2s.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from w2s.paging import decode_token, encode_token, page_size
 from w2s_evaluator.monitor.confidences import Growth, Reference, Stretch, Totals, bins_of
@@ -165,5 +165,4 @@ def _load_history(session: Session, row: StudentRow, watched: Watched) -> None:
 
 
 def _student(row: StudentRow) -> Student:
-    time = row.create_time.astimezone(UTC) if row.create_time.tzinfo else row.create_time.replace(tzinfo=UTC)
-    return Student(row.number, row.id, StudentSpec.model_validate(row.spec), time)
+    return Student(row.number, row.id, StudentSpec.model_validate(row.spec), utc(row.create_time))
