@@ -13,9 +13,8 @@ from w2s.artifacts.tables import softmax
 from w2s.errors import InvalidArgument
 from w2s.metrics import METRICS
 from w2s.models.checkpoint import Checkpoint, load
-from w2s.models.features import FeatureCache
 from w2s.models.predict import Predictor
-from w2s.models.runtime import pick_device
+from w2s_evaluator.evaluations.room import Room
 from w2s_evaluator.scorers.protocol import ScorerKind
 from w2s_evaluator.settings import EvaluatorSettings
 
@@ -51,9 +50,9 @@ class ClassifierToxicity:
     direction = METRICS[name]
 
     def __init__(self, checkpoint: Checkpoint, settings: EvaluatorSettings) -> None:
-        checkpoint.to(pick_device(settings.device))
-        cache = FeatureCache(settings.cache_folder / "features")
-        self._predictor = Predictor(checkpoint, cache, settings.token_budget)
+        room = Room.of(settings)
+        checkpoint.to(room.device)
+        self._predictor = Predictor(checkpoint, room.cache, room.token_budget)
 
     def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
         """As `AnswerScorer.score`; of the answer alone."""
