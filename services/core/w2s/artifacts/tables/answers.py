@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import ANSWERS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
-from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.reading import list_matrix, read_verified
 
 _BEGINNING = [("id", pa.string()), ("reference", pa.string()), ("samples", pa.list_(pa.string()))]
 _END = [("correct", pa.bool_()), ("confidence", pa.float32())]
@@ -89,13 +89,8 @@ def read_answers(store: ArtifactStore, ref: ArtifactRef, field: str = "predictio
         ids=table["id"].to_pylist(),
         references=table["reference"].to_pylist(),
         samples=table["samples"].to_pylist(),
-        scores={name: _matrix(table[name], len(table)) for name in names},
+        scores={name: list_matrix(table[name], field, "answers") for name in names},
         correct=table["correct"].to_numpy() if matched else None,
         confidence=table["confidence"].to_numpy() if matched else None,
         manifest=artifact.manifest,
     )
-
-
-def _matrix(column: pa.ChunkedArray, rows: int) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
-    return values.reshape(rows, -1) if rows else np.empty((0, 0), np.float32)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,8 +15,7 @@ from w2s.artifacts.schemas import PREDICTIONS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
 from w2s.artifacts.tables.examples import Dataset
 from w2s.artifacts.tables.pairs import PairDataset
-from w2s.artifacts.tables.reading import read_verified
-from w2s.errors import InvalidArgument
+from w2s.artifacts.tables.reading import list_matrix, read_verified
 
 _PREDICTIONS = pa.schema(
     [
@@ -83,7 +81,7 @@ def read_predictions(store: ArtifactStore, ref: ArtifactRef, field: str = "predi
         ref=artifact.ref,
         ids=table["id"].to_pylist(),
         labels=table["label"].to_numpy(),
-        logits=_rows(table["logits"], field),
+        logits=list_matrix(table["logits"], field, "classes"),
         predictions=table["prediction"].to_numpy(),
         manifest=artifact.manifest,
     )
@@ -99,10 +97,3 @@ def _matrix(values: NDArray[np.float32]) -> pa.ListArray:
     rows, columns = values.shape
     offsets = pa.array(np.arange(0, rows * columns + 1, columns), pa.int32())
     return pa.ListArray.from_arrays(offsets, pa.array(np.ravel(values), pa.float32()))
-
-
-def _rows(logits: pa.ChunkedArray, field: str) -> NDArray[np.float32]:
-    classes = pc.unique(pc.list_value_length(logits)).to_pylist()
-    if len(classes) > 1:
-        raise InvalidArgument(field, f"has rows of {' and of '.join(map(str, classes))} classes")
-    return np.reshape(pc.list_flatten(logits).to_numpy(), (len(logits), classes[0] if classes else 0))

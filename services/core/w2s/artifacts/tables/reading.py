@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
 from w2s.artifacts.manifest import ArtifactRef
 from w2s.artifacts.schemas import check_schema
 from w2s.artifacts.store import Artifact, ArtifactStore
+from w2s.errors import InvalidArgument
 
 
 def read_verified(store: ArtifactStore, ref: ArtifactRef, schema: str, field: str) -> Artifact:
@@ -17,3 +23,20 @@ def read_verified(store: ArtifactStore, ref: ArtifactRef, schema: str, field: st
     artifact = store.read(ref.uri, ref.digest, f"{field}.uri")
     check_schema(artifact.manifest, schema, field)
     return artifact
+
+
+def list_matrix(column: pa.ChunkedArray, field: str, what: str) -> NDArray[np.float32]:
+    """A column of N lists as a matrix, shape [N, C]; [0, 0] where there are no rows.
+
+    Args:
+        column: Lists of float32.
+        field: The request's field, for messages.
+        what: What a list holds, in words.
+
+    Raises:
+        InvalidArgument: The lists are of differing lengths.
+    """
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(lengths) > 1:
+        raise InvalidArgument(field, f"has rows of {' and of '.join(map(str, lengths))} {what}")
+    return np.reshape(pc.list_flatten(column).to_numpy(), (len(column), lengths[0] if lengths else 0))
