@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeAlias
 
 
@@ -19,7 +19,15 @@ class Item(Protocol):
 
 
 @dataclass(frozen=True)
-class Row:
+class _Columns:
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The row of the table: all fields but the group, which only says how rows are split."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "group"}
+
+
+@dataclass(frozen=True)
+class Row(_Columns):
     """An example to classify.
 
     Attributes:
@@ -43,14 +51,9 @@ class Row:
         """The texts that must not be in two splits."""
         return self.group or ((self.text,) if self.text_pair is None else (self.text, self.text_pair))
 
-    @property
-    def columns(self) -> dict[str, Any]:
-        """The row of the table."""
-        return {name: getattr(self, name) for name in ("id", "text", "text_pair", "label", "slice")}
-
 
 @dataclass(frozen=True)
-class Pair:
+class Pair(_Columns):
     """Two answers to a prompt.
 
     Attributes:
@@ -76,14 +79,9 @@ class Pair:
         """The texts that must not be in two splits."""
         return self.group or (self.prompt,)
 
-    @property
-    def columns(self) -> dict[str, Any]:
-        """The row of the table."""
-        return {name: getattr(self, name) for name in ("id", "prompt", "first", "second", "label", "slice")}
-
 
 @dataclass(frozen=True)
-class Completion:
+class Completion(_Columns):
     """A prompt and what follows it.
 
     Attributes:
@@ -104,11 +102,6 @@ class Completion:
     def texts(self) -> tuple[str, ...]:
         """The texts that must not be in two splits."""
         return self.group or (self.prompt,)
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """The row of the table."""
-        return {name: getattr(self, name) for name in ("id", "prompt", "completion", "slice")}
 
 
 TableRow: TypeAlias = Row | Pair | Completion
