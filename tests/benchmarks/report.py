@@ -6,6 +6,9 @@ import json
 import os
 import platform
 import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -74,6 +77,15 @@ class Report:
         }
         path.write_text(json.dumps(content, indent=1))
         return path
+
+
+def run_parts(name: str, parts: Mapping[str, Callable[[Path, Report], object]]) -> None:
+    """Runs the parts that the command line names, all where it names none, and writes the report."""
+    report = Report(name)
+    for part in sys.argv[1:] or parts:
+        with tempfile.TemporaryDirectory() as folder:
+            parts[part](Path(folder), report)
+    print(f"written to {report.write()}")
 
 
 def _cpu() -> str:

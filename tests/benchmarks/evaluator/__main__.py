@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from pathlib import Path
-
 from benchmarks.evaluator import bootstrap, monitor
-from benchmarks.report import Report
+from benchmarks.report import run_parts
 
 PARTS = {"bootstrap": bootstrap.run, "stream": monitor.stream, "student": monitor.student}
 
-
-def main() -> None:
-    report = Report("evaluator")
-    for name in sys.argv[1:] or PARTS:
-        with tempfile.TemporaryDirectory() as folder:
-            PARTS[name](Path(folder), report)
-    print(f"written to {report.write()}")
-
-
 if __name__ == "__main__":
-    main()
+    run_parts("evaluator", PARTS)

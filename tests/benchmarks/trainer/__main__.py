@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from pathlib import Path
 
-from benchmarks.report import Report
+from benchmarks.report import run_parts
 
 # Nothing here is on a hub, and libraries that look there, or count their users, would only wait for it.
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -19,11 +16,7 @@ def main() -> None:
 
     parts = {"classifier": classifier.run, "dpo": dpo.run}
     configure_runtime(0)
-    report = Report("trainer")
-    for name in sys.argv[1:] or parts:
-        with tempfile.TemporaryDirectory() as folder:
-            parts[name](Path(folder), report)
-    print(f"written to {report.write()}")
+    run_parts("trainer", parts)
 
 
 if __name__ == "__main__":
