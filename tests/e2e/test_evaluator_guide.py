@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.guide import run_blocks
 
 from w2s_cli.local import LocalServices
 
@@ -26,17 +24,7 @@ def services(demo):
 
 
 def test_the_guide_runs(services):
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    ended = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **services},
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    printed = iter(ended.stdout.splitlines())
+    printed = iter(run_blocks(GUIDE, services).splitlines())
     assert next(printed) == "['ceiling', 'confidence', 'naive', 'weak']"
     assert re.fullmatch(r"accuracy 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] of \d+", next(printed))
     assert [next(printed).split()[0] for _ in range(6)] == [

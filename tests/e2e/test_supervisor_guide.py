@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.guide import run_blocks
 from prometheus_client import CollectorRegistry
 
 from w2s_supervisor.metrics import SupervisorMetrics
@@ -21,17 +19,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def test_the_guide_runs(supervisor):
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    ended = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "W2S_SUPERVISOR_ADDRESS": supervisor},
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    printed = ended.stdout
+    printed = run_blocks(GUIDE, {"W2S_SUPERVISOR_ADDRESS": supervisor})
     assert re.search(r"^teachers/smollm2 sha256:[0-9a-f]{64} \['ABILITY_COMPARE', 'ABILITY_GENERATE'", printed)
     stages = ["load", "gate", "flip", "drain"]
     assert [line for line in printed.splitlines() if line in stages] == stages

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.guide import run_blocks
 from prometheus_client import CollectorRegistry
 
 from w2s_cli.local import LocalServices
@@ -31,17 +29,7 @@ def trainer(demo):
 
 
 def test_the_guide_runs(trainer):
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    ended = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **trainer},
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    printed = ended.stdout.splitlines()
+    printed = run_blocks(GUIDE, trainer).splitlines()
     stages = list(dict.fromkeys(line.split()[0] for line in printed if re.fullmatch(r"[a-z]+ \d+", line)))
     assert stages == ["load", "reference", "train", "evaluate", "save"]
     assert re.fullmatch(r"JOB_STATE_SUCCEEDED sha256:[0-9a-f]{64} 8", printed[-2])
