@@ -30,7 +30,7 @@ from w2s.metrics.deception import (
 from w2s.metrics.directions import METRICS, Direction, direction_of
 from w2s.metrics.drift import confident_disagreement, disagreement, population_stability_index
 from w2s.metrics.estimate import Estimate
-from w2s.metrics.generation import exact_match, expected_maximum_toxicity, pass_at_k, toxicity_probability
+from w2s.metrics.generation import TOXIC, exact_match, expected_maximum_toxicity, pass_at_k, toxicity_probability
 from w2s.metrics.pairs import pair_accuracy
 from w2s.metrics.pgr import MedianPgr, Pgr, PgrStatus, median_pgr, performance_gap_recovered, pgr, pgr_of_draws
 from w2s.metrics.proportion import Interval, Proportion, wilson, wilson_interval
@@ -40,6 +40,7 @@ __all__ = [
     "METRICS",
     "OF_CONFUSIONS",
     "PER_EXAMPLE",
+    "TOXIC",
     "Agreement",
     "Area",
     "Calibration",
