@@ -110,7 +110,7 @@ class _Run:
         self.desk.wait_for_all()
         # What was there before stays, whoever made it.
         if not self._has_labelled(index, model):
-            raise DataLoss(f"the labels of hop {index} of runs/{self.desk.run_id} are gone")
+            raise self._gone(index)
         return model
 
     def _has_labelled(self, index: int, model: ArtifactRef) -> bool:
@@ -135,8 +135,11 @@ class _Run:
         labels = self._hop_labels(hops - 1)
         if labels is None:
             # No labels would mean ground truth.
-            raise DataLoss(f"the labels of hop {hops - 1} of runs/{self.desk.run_id} are gone")
+            raise self._gone(hops - 1)
         return labels
+
+    def _gone(self, index: int) -> DataLoss:
+        return DataLoss(f"the labels of hop {index} of runs/{self.desk.run_id} are gone")
 
     def _hop_labels(self, index: int) -> ArtifactRef | None:
         return self.desk.store.find("labels", self._key(f"hop-{index}"))
