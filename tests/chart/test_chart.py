@@ -1,0 +1,256 @@
+"""Every mode renders to what clusters accept, and nothing else does."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from pipelines.components import CONFIG_MAP
+
+from .conftest import APIS, CHART, ROOT, VALUES
+
+MODES = [path.stem.removesuffix("-values") for path in VALUES]
+CRDS = ROOT.parent / "shared" / "crds"
+KUBERNETES = "1.35.0"
+CUSTOM = {
+    ("InferenceService", "serving.kserve.io_inferenceservices"),
+    ("ClusterTrainingRuntime", "trainer.kubeflow.org_clustertrainingruntimes"),
+    ("Pipeline", "pipelines.kubeflow.org_pipelines"),
+    ("PipelineVersion", "pipelines.kubeflow.org_pipelineversions"),
+}
+GOLDEN = Path(__file__).parent / "golden.yaml"
+
+
+def pod_specs(objects):
+    """The pods of objects, by kind and name."""
+    for found in objects:
+        name = f"{found['kind']}/{found['metadata']['name']}"
+        if found["kind"] in ("Deployment", "Job"):
+            yield name, found["spec"]["template"]["spec"]
+        elif found["kind"] == "Pod":
+            yield name, found["spec"]
+        elif found["kind"] == "InferenceService" and "containers" in found["spec"]["predictor"]:
+            yield name, found["spec"]["predictor"]
+        elif found["kind"] == "ClusterTrainingRuntime":
+            for job in found["spec"]["template"]["spec"]["replicatedJobs"]:
+                yield name, job["template"]["spec"]["template"]["spec"]
+
+
+def one(objects, kind, name):
+    return next(o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
+
+
+def test_lint(helm):
+    ended = helm("lint", "--strict", CHART)
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_core_objects_are_what_kubernetes_knows(rendered, mode):
+    for found in rendered[mode]:
+        if "." not in found["apiVersion"].partition("/")[0] or found["apiVersion"].partition("/")[0].endswith(
+            ".k8s.io"
+        ):
+            kubernetes_validate.validate(found, KUBERNETES, strict=True)
+
+
+@pytest.mark.skipif(not CRDS.is_dir(), reason="the CRDs to validate against are not here")
+@pytest.mark.parametrize("mode", MODES)
+def test_custom_objects_meet_their_definitions(rendered, mode):
+    for kind, file in CUSTOM:
+        crd = yaml.safe_load((CRDS / f"{file}.yaml").read_text())
+        for found in (one_ for one_ in rendered[mode] if one_["kind"] == kind):
+            version = found["apiVersion"].rpartition("/")[2]
+            schema = next(v for v in crd["spec"]["versions"] if v["name"] == version)["schema"]["openAPIV3Schema"]
+            jsonschema.validate(found, schema)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pods_are_restricted(rendered, mode):
+    pods = dict(pod_specs(rendered[mode]))
+    assert len(pods) >= 3
+    for name, pod in pods.items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is (name == "Deployment/w2s-trainer" and mode == "trainjob"), name
+        assert not any(pod.get(field) for field in ("hostNetwork", "hostPID", "hostIPC")), name
+        for volume in pod.get("volumes", []):
+            assert "hostPath" not in volume, name
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_services_drain_before_they_are_killed(rendered, mode):
+    for name, pod in pod_specs(rendered[mode]):
+        for container in pod["containers"]:
+            if "lifecycle" in container:
+                drain = next(float(e["value"]) for e in container["env"] if e["name"] == "W2S_DRAIN_S")
+                assert pod["terminationGracePeriodSeconds"] > drain + 5, name
+                assert container["readinessProbe"], name
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_selectors_never_change(rendered, mode):
+    # An upgrade to other values must not be refused for an immutable field.
+    for found in rendered[mode]:
+        if found["kind"] == "Deployment":
+            component = found["metadata"]["name"].removeprefix("w2s-")
+            assert found["spec"]["selector"]["matchLabels"] == {
+                "app.kubernetes.io/name": f"w2s-{component}",
+                "app.kubernetes.io/instance": "w2s",
+            }
+
+
+def test_pipelines_find_the_services(rendered):
+    found = one(rendered["default"], "ConfigMap", CONFIG_MAP)["data"]
+    assert found["W2S_TRAINER_ADDRESS"] == "dns:///w2s-trainer.team.svc:50051"
+    assert set(found) == {f"W2S_{name}_ADDRESS" for name in ("SUPERVISOR", "TRAINER", "EVALUATOR")} | {
+        "W2S_ARTIFACT_ROOT"
+    }
+
+
+def test_state_outlives_an_uninstall(rendered):
+    claims = [found for found in rendered["default"] if found["kind"] == "PersistentVolumeClaim"]
+    assert len(claims) == 4
+    assert all(c["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for c in claims)
+    # One process a SQLite file: it migrates before it serves, and the old one has gone by then.
+    assert one(rendered["default"], "Deployment", "w2s-trainer")["spec"]["strategy"] == {"type": "Recreate"}
+    assert one(rendered["secured"], "Deployment", "w2s-supervisor")["spec"]["strategy"]["type"] == "RollingUpdate"
+
+
+def test_secrets_come_from_secrets(rendered):
+    pod = dict(pod_specs(rendered["secured"]))["Deployment/w2s-evaluator"]
+    env = {entry["name"]: entry for entry in pod["containers"][0]["env"]}
+    assert env["W2S_DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "w2s-postgres", "key": "evaluator"}
+    assert env["HF_TOKEN"]["valueFrom"]["secretKeyRef"]["name"] == "hub"
+    assert env["W2S_TOKENS_FILE"]["value"] == "/etc/w2s/tokens/tokens"
+    assert env["W2S_TLS_CLIENT_CA_FILE"]["value"] == env["W2S_SERVER_CA_FILE"]["value"]
+    assert env["W2S_ARTIFACT_ROOT"]["value"] == "s3://bucket/w2s"
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "w2s-s3"}}]
+    # Kubelets speak no TLS to gRPC.
+    assert pod["containers"][0]["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+
+
+def test_gpus_are_asked_for_where_models_run(rendered):
+    limits = {n: p["containers"][0]["resources"].get("limits", {}) for n, p in pod_specs(rendered["secured"])}
+    assert limits["Deployment/w2s-supervisor"]["nvidia.com/gpu"] == 1
+    assert limits["Deployment/w2s-trainer"]["nvidia.com/gpu"] == 2
+    assert "nvidia.com/gpu" not in limits["Deployment/w2s-evaluator"]
+    # Runs are TrainJobs: their own pods have the GPUs.
+    jobs = dict(pod_specs(rendered["trainjob"]))["Deployment/w2s-trainer"]["containers"][0]["resources"]
+    assert "nvidia.com/gpu" not in jobs["limits"]
+
+
+def test_kserve_serves_both_protocols_in_the_order_that_it_needs(rendered):
+    found = one(rendered["kserve"], "InferenceService", "w2s-supervisor")
+    assert found["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
+    (container,) = found["spec"]["predictor"]["containers"]
+    # KServe's rules: that name, and gRPC first, since the first port becomes the Service's port 80.
+    assert container["name"] == "kserve-container"
+    assert [port["name"] for port in container["ports"]][:2] == ["h2c", "http"]
+    assert container["readinessProbe"]
+    student = one(rendered["kserve"], "InferenceService", "student")["spec"]["predictor"]
+    assert student["logger"] == {"mode": "all", "url": "http://w2s-evaluator.team.svc:8081/"}
+
+
+def test_trainjobs_need_few_verbs(rendered):
+    (rule,) = one(rendered["trainjob"], "Role", "w2s-trainer")["rules"]
+    assert rule["resources"] == ["trainjobs"]
+    assert set(rule["verbs"]) == {"get", "list", "watch", "create", "delete"}
+    runtime = one(rendered["trainjob"], "ClusterTrainingRuntime", "w2s-student")
+    env = {
+        e["name"]: e.get("value")
+        for e in dict(pod_specs(rendered["trainjob"]))["Deployment/w2s-trainer"]["containers"][0]["env"]
+    }
+    assert env["W2S_TRAINING_RUNTIME"] == runtime["metadata"]["name"]
+
+
+def test_prometheus_names_jobs_as_alerts_do(rendered):
+    monitor = one(rendered["secured"], "ServiceMonitor", "w2s-trainer")
+    service = one(rendered["secured"], "Service", "w2s-trainer")
+    assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "w2s-trainer"
+    rules = one(rendered["secured"], "PrometheusRule", "w2s")["spec"]["groups"]
+    written = [yaml.safe_load(path.read_text())["groups"] for path in sorted((CHART / "files/rules").glob("*.yaml"))]
+    assert [group["name"] for group in rules] == [group["name"] for groups in written for group in groups]
+    dashboards = [o for o in rendered["secured"] if o["metadata"]["name"].startswith("w2s-dashboard-")]
+    assert len(dashboards) == 4
+    assert all(json.loads(next(iter(found["data"].values())))["panels"] for found in dashboards)
+
+
+def test_everything_else_is_denied(rendered):
+    policy = one(rendered["default"], "NetworkPolicy", "w2s")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    internet = [peer for rule in policy["egress"] for peer in rule.get("to", []) if "ipBlock" in peer]
+    # The cloud's metadata is no model hub.
+    assert internet == [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}}]
+    offline = one(rendered["trainjob"], "NetworkPolicy", "w2s")["spec"]
+    assert not [peer for rule in offline["egress"] for peer in rule.get("to", []) if "ipBlock" in peer]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["supervisor.replcas=2"], "replcas"),
+        (["supervisor.replicas=2"], "existingSecret"),
+        (["supervisor.autoscaling.enabled=true"], "existingSecret"),
+        (["artifacts.store=s3"], "uri"),
+        (["auth.existingSecret=tokens"], "clientSecret"),
+        (["tls.enabled=true"], "issuer"),
+        (["tls.mutual=true"], "enabled"),
+        (["pipelines.registration=both"], "registration"),
+        (["student.enabled=true"], "storageUri"),
+        (["supervisor.gpu.count=-1"], "count"),
+        (["trainer.slots=0"], "slots"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(helm, flags, said):
+    ended = helm("template", "w2s", CHART, *(f"--set={flag}" for flag in flags))
+    assert ended.returncode != 0
+    assert said in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "api"),
+    [
+        (["supervisor.mode=kserve"], "serving.kserve.io/v1beta1"),
+        (["trainer.launcher=kubernetes"], "trainer.kubeflow.org/v1alpha1"),
+        (["tls.enabled=true", "tls.issuer.name=x"], "cert-manager.io/v1"),
+        (["monitoring.enabled=true"], "monitoring.coreos.com/v1"),
+        (["pipelines.registration=objects"], "pipelines.kubeflow.org/v2beta1"),
+        (["student.enabled=true", "student.storageUri=pvc://a/b"], "serving.kserve.io/v1beta1"),
+    ],
+)
+def test_a_cluster_that_lacks_an_api_is_told_which(helm, flags, api):
+    others = [flag for known in APIS if known != api for flag in ("--api-versions", known)]
+    ended = helm("template", "w2s", CHART, *others, *(f"--set={flag}" for flag in flags))
+    assert ended.returncode != 0
+    assert f"{api}: install" in ended.stderr or f"no {api}" in ended.stderr
+
+
+def test_the_default_is_as_it_was(rendered):
+    # After a change on purpose: W2S_GOLDEN=1 make e2e-chart.
+    import os
+
+    text = yaml.safe_dump_all(rendered["default"], sort_keys=True)
+    if os.environ.get("W2S_GOLDEN"):
+        GOLDEN.write_text(text)
+    difference = difflib.unified_diff(GOLDEN.read_text().splitlines(), text.splitlines(), "golden", "now", lineterm="")
+    assert "\n".join(difference) == ""
+
+
+def test_every_value_is_described():
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        key, _, value = line.strip().partition(":")
+        if key and not key.startswith(("#", "-")) and value.strip():
+            assert lines[number - 1].strip().startswith("#") or line.startswith(("    requests", "    limits")), line
