@@ -37,7 +37,7 @@ SIZES = SplitSizes(weak_train=120, transfer=120, validation=40, test=100)
 SECRET = "hf_not_for_any_log"
 
 
-def wait_until(condition, timeout_s=60.0):
+def wait_until(condition, timeout_s=120.0):
     """Polls until a condition holds and returns what it gave; fails at the deadline."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
