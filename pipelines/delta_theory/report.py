@@ -34,10 +34,8 @@ def document(plan: Plan, regimes: list[Regime]) -> Document:
             "A student is moved along one gradient: of preferences between two teachers' answers, or of fine-tuning on "
             "the better one's. Its cosine with the truth is its skill; the best point is chosen by an oracle, since "
             "either method goes past it.",
-            f"{plan.space.dimensions} dimensions, {plan.space.inputs:,} inputs, {len(plan.seeds)} seed(s). With "
-            "independent errors fine-tuning, stopped in time, is an ensemble and beats preferences; where teachers "
-            "share the student's errors, fine-tuning can hurt from its first step while the difference of two teachers "
-            "still helps.",
+            f"{plan.space.dimensions} dimensions, {plan.space.inputs:,} inputs, {len(plan.seeds)} seed(s).",
+            *(_found(shared, [r for r in regimes if r.shared == shared]) for shared in plan.teachers.shared),
         ],
         summary=_summary(regimes),
         sections=[
@@ -55,6 +53,17 @@ def document(plan: Plan, regimes: list[Regime]) -> Document:
         provenance=report.provenance,
         data=report,
         figures=figures(regimes),
+    )
+
+
+def _found(shared: float, regimes: list[Regime]) -> str:
+    """What came out where errors are shared so much."""
+    helps = [r for r in regimes if r.preferences.slope > _NOISE]
+    hurts = [r for r in regimes if r.tuning.slope < -_NOISE]
+    ahead = [r for r in regimes if r.preferences.best > r.tuning.best]
+    return (
+        f"With {shared:g} of the errors shared, preferences help from the first step in {len(helps)} of {len(regimes)} "
+        f"cases and end above fine-tuning in {len(ahead)}; fine-tuning hurts from the first step in {len(hurts)}."
     )
 
 
