@@ -7,19 +7,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
+from chart.conftest import helm, render  # noqa: F401 - fixtures
 from integration.conftest import client
 from support.pods.cluster import Cluster
 from support.pods.store import forbidden
-from support.prometheus import RULES
 
 
 @pytest.fixture(scope="session")
-def documents():
-    """The manifests that are played."""
-    manifests = list(yaml.safe_load_all((Path(__file__).parent / "manifests.yaml").read_text()))
-    rules = [{"kind": "PrometheusRule", "spec": yaml.safe_load(path.read_text())} for path in RULES.glob("*.yaml")]
-    return [*manifests, *rules]
+def documents(render):  # noqa: F811 - the fixture
+    """The manifests that are played, as the chart renders them."""
+    return render("--values", Path(__file__).parent / "values.yaml")
 
 
 @pytest.fixture(scope="session")

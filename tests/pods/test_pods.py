@@ -10,7 +10,7 @@ import pytest
 import yaml
 from helpers.stored_models import store_language_model
 from support import prometheus as support
-from support.pods import scrape
+from support.pods import manifests, scrape
 
 from w2s.artifacts import ArtifactStore
 from w2s.artifacts.schemas import EXAMPLES_SCHEMA
@@ -106,6 +106,12 @@ def test_weak_to_strong_goes_through(clients, inputs, train):
     compared = evaluator.Compare(weak=weak_, student=student_, ceiling=ceiling_, publish_as="pods")
     assert compared.pgr.status == evaluator_pb2.PGR_STATUS_OK
     assert math.isfinite(compared.pgr.value)
+
+
+def test_helm_test_finds_all_three_serving(cluster):
+    code, said = cluster.complete(manifests.helm_test(cluster.documents))
+    assert code == 0, said
+    assert all(name in said for name in SERVICES)
 
 
 def test_a_killed_pod_comes_back_with_its_runs_and_its_active_teacher(cluster, clients, connected, train):

@@ -13,7 +13,8 @@ from support.pods import manifests, probes
 from support.pods.manifests import Json, Pod
 from support.pods.store import podman
 
-NAMESPACE = "w2s"
+# Where the chart is rendered for.
+NAMESPACE = "team"
 USER = 65532
 _NETWORK = "w2s"
 
@@ -58,6 +59,12 @@ class Cluster:
         podman("pod", "kill", "--signal=KILL", pod.name)
         podman("pod", "rm", "--force", "--time=0", pod.name)
         self.start(pod)
+
+    def complete(self, pod: Pod) -> tuple[int, str]:
+        """Runs a pod that ends by itself; returns its exit code and what it said."""
+        self.start(pod)
+        code = int(podman("wait", pod.container))
+        return code, self.log(pod)
 
     def await_ready(self, timeout_s: float = 120.0) -> None:
         """Probes all pods until they are ready; fails with their logs at the deadline."""

@@ -67,6 +67,12 @@ def pods(documents: list[Json]) -> Iterator[Pod]:
             yield _pod(workload, f"{named(workload)}-{number}")
 
 
+def helm_test(documents: list[Json]) -> Pod:
+    """The pod by which `helm test` looks after a release."""
+    (found,) = (pod for pod in of_kind(documents, "Pod") if pod["metadata"]["annotations"]["helm.sh/hook"] == "test")
+    return _pod({"metadata": found["metadata"], "spec": {"template": found}}, named(found))
+
+
 def _pod(workload: Json, name: str) -> Pod:
     meant = copy.deepcopy(workload["spec"]["template"])
     meant.setdefault("metadata", {})["name"] = name
