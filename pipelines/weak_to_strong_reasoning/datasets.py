@@ -14,7 +14,6 @@ from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA, PAIRS_SCHEMA
 from w2s.artifacts.tables import CompletionDataset, parent, read_completions, write_completions, write_pairs
 from w2s.errors import FailedPrecondition
-from w2s.reasoning.answers import stated_answer
 from w2s.reasoning.contrast import contrast
 from w2s.reasoning.selection import agreeing
 
@@ -109,11 +108,6 @@ def pairs(store: ArtifactStore, weak: Json, samples: Json, settings: Preference)
     config = settings.model_dump(include={"trust", "overrule", "pairs"})
     reference = keep_dataset(store, key, PAIRS_SCHEMA, parents, lambda path: write_pairs(path, rows), config=config)
     return {**counted, "dataset": reference}
-
-
-def answered(store: ArtifactStore, written: Json) -> int:
-    """How many completions state an answer."""
-    return sum(1 for text in read(store, written).completions if stated_answer(text))
 
 
 def _kept(

@@ -32,8 +32,9 @@ def document(report: Report) -> Document:
             Section(
                 "Selection",
                 [
-                    "Ground truth of these questions was the evaluator's alone: no step that selects or trains read "
-                    "it. Precision is held against the share of right answers without selection."
+                    "Solutions were taken out of these questions before anyone wrote, selected or trained on them; the "
+                    "evaluator alone marks by them, and the ceiling learns them. It has the weak model answer once "
+                    "more for that. Precision is held against the share of right answers without selection."
                 ],
                 [_selections(report), _contrasts(report)],
             ),
