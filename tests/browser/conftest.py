@@ -52,9 +52,15 @@ class Page:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
-    def evaluate(self, expression):
-        found = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+    def evaluate(self, expression, **where):
+        found = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, **where)
         return found["result"].get("value")
+
+    def frame(self):
+        """Where the page's only frame evaluates, as an argument of `evaluate`."""
+        (child,) = self.send("Page.getFrameTree")["frameTree"]["childFrames"]
+        made = self.send("Page.createIsolatedWorld", frameId=child["frame"]["id"])
+        return {"contextId": made["executionContextId"]}
 
     def screenshot(self):
         return base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"])
@@ -78,6 +84,8 @@ def page(tmp_path_factory):
     profile = tmp_path_factory.mktemp("profile")
     command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
     command += [f"--user-data-dir={profile}", "--remote-allow-origins=*", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    # A sandboxed frame in a process of its own would not be heard.
+    command += ["--disable-features=IsolateSandboxedIframes"]
     with subprocess.Popen([*command, "about:blank"], stderr=subprocess.DEVNULL) as process:
         try:
             yield Page(_page(profile / "DevToolsActivePort"))
