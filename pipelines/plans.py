@@ -195,7 +195,8 @@ def _values(kind: type[BaseModel], name: str) -> list[Any]:
 
 
 def _name(groups: Mapping[str, Any], place: tuple[int | str, ...]) -> str:
-    first, *rest = map(str, place)
+    # What is wrong with a plan as a whole has no place in it.
+    first, *rest = map(str, place or ("plan",))
     if first in groups and rest:
         first, *rest = f"{first}_{rest[0]}", *rest[1:]
     return ".".join([first, *rest])
