@@ -34,6 +34,7 @@ def test_students_are_fine_tuned_labelled_through_a_chain_and_held_against_their
         objectives=["simpo"],
         conflicts=["explicit"],
         mitigations=["bootstrapping"],
+        seeds=[0],
     )
     report = json.loads((folder / "report.json").read_text())
     assert report["failures"] == []
