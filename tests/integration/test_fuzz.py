@@ -71,7 +71,8 @@ def test_no_request_upsets_a_service(fuzzed, name):
         ask()
     assert bad == []
     assert running.process.poll() is None
-    assert len({method for method, _ in seen}) > len(server.methods) // 2
+    # A few requests do not reach every method.
+    assert len({method for method, _ in seen}) > min(len(server.methods) // 2, REQUESTS // 5)
     # The same requests again leave nothing behind.
     assert (process.memory_info().rss - before) >> 20 < GROWTH_MIB
     lines = [json.loads(line) for line in fuzzed.log(name).read_text().splitlines() if line.startswith("{")]
