@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.mark.timeout(300)
-def test_both_stages_and_two_iterations(run_pipeline, bases):
-    # Models of random weights state no answer: what needs one is reported, and the rest is done.
+def test_an_experiment_whose_models_agree_on_nothing_still_reports(run_pipeline, bases):
+    # Models of random weights state no answer, so full_weak alone trains; what needs agreement is not run.
     folder = run_pipeline(
         "weak-to-strong-reasoning",
         data_train_rows=12,
