@@ -9,7 +9,7 @@ they use, since their source travels alone.
 from kfp import dsl, kubernetes
 from kfp.dsl import Model, Output
 
-IMAGE = "w2s/pipelines-python:0.1.0"
+IMAGE = "w2s/pipelines:0.1.0"
 
 component = dsl.component(base_image=IMAGE, install_kfp_package=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipelines.components import CONFIG_MAP
+from pipelines.components import CONFIG_MAP, IMAGE
 
 from .conftest import APIS, CHART, ROOT, VALUES
 
@@ -42,6 +43,20 @@ def pod_specs(objects):
                 yield name, job["template"]["spec"]["template"]["spec"]
 
 
+def closed(schema):
+    """A definition's schema that refuses what a cluster would drop in silence: fields that it does not have."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: closed(part) for name, part in schema.items()}
+    if isinstance(found.get("properties"), dict) and found.get("type") == "object":
+        if not found.get("x-kubernetes-preserve-unknown-fields"):
+            known = {"apiVersion": {}, "kind": {}, "metadata": {}} if "spec" in found["properties"] else {}
+            found = {"additionalProperties": False, **found, "properties": {**known, **found["properties"]}}
+    return found
+
+
 def one(objects, kind, name):
     return next(o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
 
@@ -68,7 +83,14 @@ def test_custom_objects_meet_their_definitions(rendered, mode):
         for found in (one_ for one_ in rendered[mode] if one_["kind"] == kind):
             version = found["apiVersion"].rpartition("/")[2]
             schema = next(v for v in crd["spec"]["versions"] if v["name"] == version)["schema"]["openAPIV3Schema"]
-            jsonschema.validate(found, schema)
+            jsonschema.validate(found, closed(schema))
+
+
+def test_a_field_that_no_definition_has_is_noticed():
+    schema = {"type": "object", "properties": {"size": {"x-kubernetes-int-or-string": True}}}
+    jsonschema.validate({"size": 1}, closed(schema))
+    with pytest.raises(jsonschema.ValidationError, match="sizes"):
+        jsonschema.validate({"sizes": 1}, closed(schema))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -119,6 +141,26 @@ def test_pipelines_find_the_services(rendered):
     }
 
 
+def test_pipelines_find_the_services_in_each_namespace_that_they_run_in(rendered):
+    found = [o for o in rendered["secured"] if o["metadata"]["name"] == CONFIG_MAP]
+    assert [o["metadata"]["namespace"] for o in found] == ["team", "kubeflow"]
+    assert found[0]["data"] == found[1]["data"]
+
+
+def test_pipelines_run_in_the_image_that_hooks_run_in(rendered):
+    job = dict(pod_specs(rendered["secured"]))["Job/w2s-register-pipelines"]["containers"][0]
+    assert job["image"] == IMAGE
+    assert job["command"][-1] == "--namespace=science"
+    # What it says last is why an installation failed.
+    assert job["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_cuda_images_are_the_services(rendered):
+    images = {name: pod["containers"][0]["image"] for name, pod in pod_specs(rendered["secured"])}
+    assert images["Deployment/w2s-trainer"] == "w2s/trainer:0.1.0-cuda"
+    assert images["Job/w2s-register-teachers"] == "w2s/pipelines:0.1.0"
+
+
 def test_state_outlives_an_uninstall(rendered):
     claims = [found for found in rendered["default"] if found["kind"] == "PersistentVolumeClaim"]
     assert len(claims) == 4
@@ -163,6 +205,47 @@ def test_kserve_serves_both_protocols_in_the_order_that_it_needs(rendered):
     assert student["logger"] == {"mode": "all", "url": "http://w2s-evaluator.team.svc:8081/"}
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_what_kserves_webhook_asks_beyond_its_schema(rendered, mode):
+    for found in (o for o in rendered[mode] if o["kind"] == "InferenceService"):
+        predictor = found["spec"]["predictor"]
+        assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", found["metadata"]["name"])
+        assert ("containers" in predictor) != ("model" in predictor)
+        assert predictor.get("minReplicas", 1) <= predictor.get("maxReplicas", 1)
+        # A canary needs a model beside it, and Standard mode ignores this share in silence.
+        assert "canary" not in found["spec"]
+        assert "canaryTrafficPercent" not in predictor
+
+
+def test_kserve_replaces_pods_as_the_database_allows(render):
+    flags = ("--set=supervisor.mode=kserve",)
+    found = one(render(*flags), "InferenceService", "w2s-supervisor")["spec"]["predictor"]
+    assert found["deploymentStrategy"] == {"type": "Recreate"}
+    more = ("--set=database.existingSecret=x", "--set=supervisor.replicas=2")
+    objects = render(*flags, *more)
+    found = one(objects, "InferenceService", "w2s-supervisor")["spec"]["predictor"]
+    assert found["deploymentStrategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    budget = one(objects, "PodDisruptionBudget", "w2s-supervisor")["spec"]["selector"]["matchLabels"]
+    assert budget.items() <= found["labels"].items()
+
+
+def test_runs_have_the_artifacts_and_the_nodes_that_the_trainer_has(rendered, render):
+    pod = dict(pod_specs(rendered["trainjob"]))["ClusterTrainingRuntime/w2s-student"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    volume = next(v for v in pod["volumes"] if v["name"] == "artifacts")
+    trainer = dict(pod_specs(rendered["trainjob"]))["Deployment/w2s-trainer"]
+    assert volume in trainer["volumes"]
+    mount = next(m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "artifacts")
+    assert mount in trainer["containers"][0]["volumeMounts"]
+    s3 = ("artifacts.store=s3", "artifacts.uri=s3://b/w", "artifacts.existingSecret=keys", "models.existingSecret=hub")
+    objects = render("--set=trainer.launcher=kubernetes", *(f"--set={flag}" for flag in s3))
+    (node,) = dict(pod_specs(objects))["ClusterTrainingRuntime/w2s-student"]["containers"]
+    assert node["envFrom"] == [{"secretRef": {"name": "keys"}}]
+    assert node["env"][-1]["valueFrom"]["secretKeyRef"] == {"name": "hub", "key": "HF_TOKEN"}
+    assert "artifacts" not in [mount["name"] for mount in node["volumeMounts"]]
+
+
 def test_trainjobs_need_few_verbs(rendered):
     (rule,) = one(rendered["trainjob"], "Role", "w2s-trainer")["rules"]
     assert rule["resources"] == ["trainjobs"]
@@ -193,6 +276,15 @@ def test_everything_else_is_denied(rendered):
     internet = [peer for rule in policy["egress"] for peer in rule.get("to", []) if "ipBlock" in peer]
     # The cloud's metadata is no model hub.
     assert internet == [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}}]
+    runs = one(rendered["trainjob"], "NetworkPolicy", "w2s-runs")["spec"]
+    (runtime,) = [o for o in rendered["trainjob"] if o["kind"] == "ClusterTrainingRuntime"]
+    (job,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    labels = job["template"]["spec"]["template"]["metadata"]["labels"]
+    assert runs["podSelector"]["matchLabels"].items() <= labels.items()
+    assert runs["policyTypes"] == ["Ingress", "Egress"]
+    # Clients of the trainer do not end at a run's pod.
+    selector = one(rendered["trainjob"], "Service", "w2s-trainer")["spec"]["selector"]
+    assert not selector.items() <= labels.items()
     offline = one(rendered["trainjob"], "NetworkPolicy", "w2s")["spec"]
     assert not [peer for rule in offline["egress"] for peer in rule.get("to", []) if "ipBlock" in peer]
 
@@ -210,6 +302,10 @@ def test_everything_else_is_denied(rendered):
         (["pipelines.registration=both"], "registration"),
         (["student.enabled=true"], "storageUri"),
         (["supervisor.gpu.count=-1"], "count"),
+        (["image.variant=cuda"], "gpu/count"),
+        (["trainer.gpu.count=1"], "'not' failed"),
+        (["supervisor.mode=kserve", "supervisor.autoscaling.enabled=true", "database.existingSecret=x"], "autoscaling"),
+        (["student.name=9"], "student/name"),
         (["trainer.slots=0"], "slots"),
     ],
 )

@@ -22,7 +22,9 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
 {{- define "w2s.image" -}}
-{{ .root.Values.image.repository }}/{{ .component }}:{{ default .root.Chart.AppVersion .root.Values.image.tag }}
+{{- $cuda := and (eq .root.Values.image.variant "cuda") (ne .component "pipelines") }}
+{{- $tag := default (printf "%s%s" .root.Chart.AppVersion (ternary "-cuda" "" $cuda)) .root.Values.image.tag }}
+{{- .root.Values.image.repository }}/{{ .component }}:{{ $tag }}
 {{- end }}
 
 {{/* The Secret with the TLS certificate. */}}
@@ -50,6 +52,15 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* How its pods are replaced: one process writes the database of a volume, and migrates it before it serves. */}}
+{{- define "w2s.strategy" -}}
+{{- if .Values.database.existingSecret -}}
+{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
+{{- else -}}
+{type: Recreate}
+{{- end }}
 {{- end }}
 
 {{/* Where a client finds the services, and what it shows them. */}}
@@ -265,19 +276,15 @@ spec:
 {{- if not .autoscaled }}
   replicas: {{ .replicas | default 1 }}
 {{- end }}
-{{- if $root.Values.database.existingSecret }}
-  strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
-{{- else }}
-  # One process writes the database of a volume; it migrates before it serves.
-  strategy: {type: Recreate}
-{{- end }}
+  strategy: {{ include "w2s.strategy" $root }}
   selector:
     matchLabels: {{- include "w2s.selector" . | nindent 6 }}
   template:
     metadata:
       labels: {{- include "w2s.labels" . | nindent 8 }}
     spec: {{- include "w2s.pod" . | nindent 6 }}
-{{- if and $root.Values.podDisruptionBudget (gt (int (.replicas | default 1)) 1) }}
+{{- end }}
+{{- if and $root.Values.podDisruptionBudget (or .autoscaled (gt (int (.replicas | default 1)) 1)) }}
 ---
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -288,6 +295,5 @@ spec:
   maxUnavailable: 1
   selector:
     matchLabels: {{- include "w2s.selector" . | nindent 6 }}
-{{- end }}
 {{- end }}
 {{- end }}
