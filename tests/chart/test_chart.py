@@ -25,6 +25,7 @@ CUSTOM = {
     ("Pipeline", "pipelines.kubeflow.org_pipelines"),
     ("PipelineVersion", "pipelines.kubeflow.org_pipelineversions"),
 }
+_OPEN = "x-kubernetes-preserve-unknown-fields"
 GOLDEN = Path(__file__).parent / "golden.yaml"
 
 
@@ -50,10 +51,10 @@ def closed(schema):
     if not isinstance(schema, dict):
         return schema
     found = {name: closed(part) for name, part in schema.items()}
-    if isinstance(found.get("properties"), dict) and found.get("type") == "object":
-        if not found.get("x-kubernetes-preserve-unknown-fields"):
-            known = {"apiVersion": {}, "kind": {}, "metadata": {}} if "spec" in found["properties"] else {}
-            found = {"additionalProperties": False, **found, "properties": {**known, **found["properties"]}}
+    fields = found.get("properties")
+    if isinstance(fields, dict) and found.get("type") == "object" and not found.get(_OPEN):
+        known = {"apiVersion": {}, "kind": {}, "metadata": {}} if "spec" in fields else {}
+        found = {"additionalProperties": False, **found, "properties": {**known, **fields}}
     return found
 
 
