@@ -147,7 +147,6 @@ def test_several_comparisons_have_a_median_over_all_seeds(evaluator, predicted):
     assert not evaluator.CompareAll(comparisons=[gapless]).HasField("median_pgr")
 
 
-@pytest.mark.faults
 def test_published_figures_outlive_a_restart(serve, predicted):
     # Wrong on 50; SURE is above the threshold 0.7, so that both models know what they have right.
     roles = {"weak": first(70), "strong": first(100), "student": last(50)}

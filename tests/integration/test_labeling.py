@@ -127,7 +127,6 @@ def test_rows_of_single_texts_are_refused_by_a_teacher_of_pairs(labeler, store):
     assert "judges pairs" in job.status.error.message
 
 
-@pytest.mark.faults
 def test_memory_does_not_grow_with_the_rows(own, store):
     """Texts of 64 MB take no more memory than the chunk they are worked off in."""
     config = {"label_names": ["irrelevant", "relevant"]}
