@@ -107,6 +107,11 @@ def fit(
     )
 
 
+def solution(text: str) -> str:
+    """What a model wrote, as it is trained on: after one space, without the question that it may have begun."""
+    return f" {text.partition(STOP)[0].strip()}"
+
+
 def exam(task: str, writing: Writing, dataset: Json) -> evaluator_pb2.EvaluationSpec:
     """Greedy answers to a dataset's prompts, marked against its completions, without a source."""
     return evaluator_pb2.EvaluationSpec(

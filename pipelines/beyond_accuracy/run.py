@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipelines.beyond_accuracy import work
 from pipelines.beyond_accuracy.plan import Plan
 from pipelines.plans import make_plan
@@ -83,13 +81,8 @@ def report(
     """Writes the report to the paths of the step's artifacts; returns its scalar metrics."""
     # Imported here: only this step draws.
     from pipelines.beyond_accuracy.report import document  # noqa: PLC0415
-    from pipelines.reporting.write import html as page  # noqa: PLC0415
-    from pipelines.reporting.write import markdown as text  # noqa: PLC0415
-    from pipelines.reporting.write import write  # noqa: PLC0415
+    from pipelines.reporting.write import publish  # noqa: PLC0415
 
     made = Plan.model_validate(plan)
     found = document(made, work.by_part(made, datasets), truths, arms, students)
-    write(found, Path(folder))
-    Path(html).write_text(page(found))
-    Path(markdown).write_text(text(found))
-    return found.figures
+    return publish(found, html, markdown, folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipelines.deception import work
 from pipelines.deception.mixed import apart_from_test
 from pipelines.deception.plan import Plan
@@ -142,10 +140,7 @@ def report(
     """Writes the report to the paths of the step's artifacts; returns its scalar metrics."""
     # Imported here: only this step draws.
     from pipelines.deception.report import document  # noqa: PLC0415
-    from pipelines.reporting import write  # noqa: PLC0415
+    from pipelines.reporting.write import publish  # noqa: PLC0415
 
     made = document(Plan.model_validate(plan), datasets, truths, arms, routes, students)
-    write.write(made, Path(folder))
-    Path(html).write_text((Path(folder) / "report.html").read_text())
-    Path(markdown).write_text(write.markdown(made))
-    return made.figures
+    return publish(made, html, markdown, folder)

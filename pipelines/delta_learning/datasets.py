@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.delta_learning.plan import REVERSED, SFT, TIED
 from pipelines.keys import content_key
-from pipelines.language import STOP
+from pipelines.language import solution
 from pipelines.steps.items import Json
 from pipelines.steps.keep import keep_dataset
 from w2s.artifacts import ArtifactRef, ArtifactStore
@@ -41,9 +41,9 @@ def arm_dataset(store: ArtifactStore, arm: str, chosen: Json, rejected: Json, ti
         sources, firsts, seconds = [first, second], first.completions, second.completions
     asked = _read(store, chosen)
     rows = [
-        {"id": id_, "prompt": prompt, "first": _ended(a), "second": _ended(b), "label": 0}
+        {"id": id_, "prompt": prompt, "first": solution(a), "second": solution(b), "label": 0}
         for id_, prompt, a, b in zip(asked.ids, asked.prompts, firsts, seconds, strict=True)
-        if _ended(a) != _ended(b)
+        if solution(a) != solution(b)
     ]
     counted = {"rows": len(rows), "dropped": len(asked) - len(rows)}
     if not rows:
@@ -59,9 +59,9 @@ def arm_dataset(store: ArtifactStore, arm: str, chosen: Json, rejected: Json, ti
 def _answers(store: ArtifactStore, found: CompletionDataset) -> Json:
     """Completions as they are trained on; without the ones that say nothing."""
     rows = [
-        {"id": id_, "prompt": prompt, "completion": _ended(text)}
+        {"id": id_, "prompt": prompt, "completion": solution(text)}
         for id_, prompt, text in zip(found.ids, found.prompts, found.completions, strict=True)
-        if _ended(text).strip()
+        if solution(text).strip()
     ]
     key = content_key("delta/answers", found.ref.digest)
     parents = [parent("chosen", found)]
@@ -77,7 +77,3 @@ def _samples(found: CompletionDataset) -> tuple[list[CompletionDataset], list[st
 
 def _read(store: ArtifactStore, reference: Json) -> CompletionDataset:
     return read_completions(store, ArtifactRef(**reference))
-
-
-def _ended(text: str) -> str:
-    return f" {text.partition(STOP)[0].strip()}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipelines.delta_learning import datasets as data
 from pipelines.delta_learning import work
 from pipelines.delta_learning.plan import Plan
@@ -87,14 +85,10 @@ def report(
     # Imported here: only this step draws.
     from pipelines.delta_learning.collect import collect  # noqa: PLC0415
     from pipelines.delta_learning.report import document  # noqa: PLC0415
-    from pipelines.reporting.write import markdown as as_markdown  # noqa: PLC0415
-    from pipelines.reporting.write import write  # noqa: PLC0415
+    from pipelines.reporting.write import publish  # noqa: PLC0415
 
     found = document(collect(Plan.model_validate(plan), datasets, bases, arms))
-    write(found, Path(folder))
-    Path(html).write_text((Path(folder) / "report.html").read_text())
-    Path(markdown).write_text(as_markdown(found))
-    return found.figures
+    return publish(found, html, markdown, folder)
 
 
 def _benchmarks(item: Json, model: Json) -> dict[str, float]:

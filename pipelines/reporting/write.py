@@ -28,6 +28,21 @@ def write(document: Document, folder: Path) -> None:
         (folder / f"{plot.name}.svg").write_bytes(plot.svg)
 
 
+def publish(document: Document, page: str, text: str, folder: str) -> dict[str, float]:
+    """Writes a report to the paths of a step's artifacts; returns its scalar metrics.
+
+    Args:
+        document: The report.
+        page: Where KFP shows the page from.
+        text: Where KFP shows the Markdown from.
+        folder: Where all files go.
+    """
+    write(document, Path(folder))
+    Path(page).write_text((Path(folder) / "report.html").read_text())
+    Path(text).write_text(markdown(document))
+    return document.figures
+
+
 def tables(document: Document) -> list[Table]:
     """Every table of a report, the summary first."""
     failures = [document.failures] if document.failures else []

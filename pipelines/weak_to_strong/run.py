@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipelines.plans import make_plan
 from pipelines.steps.evaluate import measure
 from pipelines.steps.guard import step
@@ -73,13 +71,9 @@ def report(
 ) -> dict[str, float]:
     """Writes the report to the paths of the step's artifacts; returns its scalar metrics."""
     # Imported here: only this step draws.
-    from pipelines.reporting.write import markdown as as_markdown  # noqa: PLC0415
-    from pipelines.reporting.write import write  # noqa: PLC0415
+    from pipelines.reporting.write import publish  # noqa: PLC0415
     from pipelines.weak_to_strong.collect import collect  # noqa: PLC0415
     from pipelines.weak_to_strong.report import document  # noqa: PLC0415
 
     made = document(collect(Plan.model_validate(plan), datasets, truths, arms, students))
-    write(made, Path(folder))
-    Path(html).write_text((Path(folder) / "report.html").read_text())
-    Path(markdown).write_text(as_markdown(made))
-    return made.figures
+    return publish(made, html, markdown, folder)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.keys import content_key
-from pipelines.language import STOP
+from pipelines.language import solution
 from pipelines.steps.items import Json
 from pipelines.steps.keep import keep_dataset
 from pipelines.weak_to_strong_reasoning.plan import FULL_WEAK, HYBRID, ICL_ONLY, WEAK_ONLY, Preference
@@ -58,10 +58,10 @@ def select(store: ArtifactStore, asked: Json, weak: Json, other: Json) -> Json:
     if not found.ids == first.ids == second.ids:
         raise FailedPrecondition("both sources must have answered the same questions in the same order")
     kept = agreeing(first.completions, second.completions)
-    of_weak = [_row(found.ids[i], found.prompts[i], _ended(first.completions[i])) for i in kept]
-    of_other = [_row(found.ids[i] + _IN_CONTEXT, found.prompts[i], _ended(second.completions[i])) for i in kept]
+    of_weak = [_row(found.ids[i], found.prompts[i], solution(first.completions[i])) for i in kept]
+    of_other = [_row(found.ids[i] + _IN_CONTEXT, found.prompts[i], solution(second.completions[i])) for i in kept]
     everything = [
-        _row(id_, prompt, _ended(text))
+        _row(id_, prompt, solution(text))
         for id_, prompt, text in zip(found.ids, found.prompts, first.completions, strict=True)
         if text.strip()
     ]
@@ -84,11 +84,11 @@ def pairs(store: ArtifactStore, weak: Json, samples: Json, settings: Preference)
     found, drawn = read(store, weak), read(store, samples)
     by_question: dict[str, list[str]] = {}
     for id_, text in zip(drawn.ids, drawn.completions, strict=True):
-        by_question.setdefault(id_.rpartition("#")[0], []).append(_ended(text))
+        by_question.setdefault(id_.rpartition("#")[0], []).append(solution(text))
     rows: list[Json] = []
     for id_, prompt, text in zip(found.ids, found.prompts, found.completions, strict=True):
         made = contrast(
-            _ended(text),
+            solution(text),
             by_question[id_],
             salt=_SALT,
             key=id_,
@@ -122,8 +122,3 @@ def _kept(
 
 def _row(id_: str, prompt: str, completion: str) -> Json:
     return {"id": id_, "prompt": prompt, "completion": completion}
-
-
-def _ended(text: str) -> str:
-    """A solution as it is trained on: after one space, without the question that a base model may have begun."""
-    return f" {text.partition(STOP)[0].strip()}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipelines.plans import make_plan
 from pipelines.steps.evaluate import evaluate, measure
 from pipelines.steps.generate import generate
@@ -156,17 +154,13 @@ def report(
 ) -> dict[str, float]:
     """Writes the report to the paths of the step's artifacts; returns its scalar metrics."""
     # Imported here: only this step draws.
-    from pipelines.reporting.write import markdown as as_markdown  # noqa: PLC0415
-    from pipelines.reporting.write import write as write_report  # noqa: PLC0415
+    from pipelines.reporting.write import publish  # noqa: PLC0415
     from pipelines.weak_to_strong_reasoning.collect import collect  # noqa: PLC0415
     from pipelines.weak_to_strong_reasoning.report import document  # noqa: PLC0415
 
     made = Plan.model_validate(plan)
     found = document(collect(made, datasets, truths, written, learners, seconds, contrasts, preferences))
-    write_report(found, Path(folder))
-    Path(html).write_text((Path(folder) / "report.html").read_text())
-    Path(markdown).write_text(as_markdown(found))
-    return found.figures
+    return publish(found, html, markdown, folder)
 
 
 def _written(item: Json, who: str, teacher: Json, dataset: Json, named: Json | None = None) -> Json:
