@@ -21,7 +21,13 @@ APIS = (
     "cert-manager.io/v1",
     "monitoring.coreos.com/v1",
     "pipelines.kubeflow.org/v2beta1",
+    "gateway.networking.k8s.io/v1/GRPCRoute",
 )
+
+
+def one(objects, kind, name):
+    """The object of a kind and name."""
+    return next(o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,27 @@
 {{ default .Release.Name .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The prefix of the objects that a canary shares: those of the release beside which it is. */}}
+{{- define "w2s.owner" -}}
+{{ default (include "w2s.name" .) .Values.canaryOf }}
+{{- end }}
+
+{{/* The services of a release. */}}
+{{- define "w2s.components" -}}
+{{ ternary (list "supervisor" "trainer" "evaluator") (list "supervisor") (empty .Values.canaryOf) | toJson }}
+{{- end }}
+
+{{/* What a Service's gRPC port speaks, as gateways and meshes read it. */}}
+{{- define "w2s.protocol" -}}
+{{ ternary "https" "kubernetes.io/h2c" .Values.tls.enabled }}
+{{- end }}
+
+{{/* Where a service is: a canary has a supervisor of its own, and no other. */}}
+{{- define "w2s.address" -}}
+{{- $prefix := include (ternary "w2s.name" "w2s.owner" (eq .component "supervisor")) .root }}
+{{- printf "dns:///%s-%s.%s.svc:50051" $prefix .component .root.Release.Namespace }}
+{{- end }}
+
 {{/* Labels that a selector may have: they never change. */}}
 {{- define "w2s.selector" -}}
 app.kubernetes.io/name: w2s-{{ .component }}
@@ -37,7 +58,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
 {{- define "w2s.claim" -}}
-{{ default (printf "%s-artifacts" (include "w2s.name" .)) .Values.artifacts.existingClaim }}
+{{ default (printf "%s-artifacts" (include "w2s.owner" .)) .Values.artifacts.existingClaim }}
 {{- end }}
 
 {{- define "w2s.podSecurity" -}}
@@ -66,7 +87,7 @@ capabilities: {drop: [ALL]}
 {{/* Where a client finds the services, and what it shows them. */}}
 {{- define "w2s.clientEnv" -}}
 {{- range $name := list "supervisor" "trainer" "evaluator" }}
-- {name: W2S_{{ upper $name }}_ADDRESS, value: "dns:///{{ include "w2s.name" $ }}-{{ $name }}.{{ $.Release.Namespace }}.svc:50051"}
+- {name: W2S_{{ upper $name }}_ADDRESS, value: {{ include "w2s.address" (dict "root" $ "component" $name) | quote }}}
 {{- end }}
 {{- if .Values.auth.clientSecret }}
 - {name: W2S_TOKEN_FILE, value: /etc/w2s/client/token}
