@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -11,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, DateTime, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from w2s.errors import InvalidArgument
+from w2s.errors import InvalidArgument, Unavailable
 from w2s.migrations import JOBS, History
+from w2s.outages import database_outage
 
 T = TypeVar("T")
 
@@ -50,16 +52,34 @@ class Database:
                 _make_tables(connection, (JOBS, *histories))
         except (SQLAlchemyError, ImportError) as error:
             raise InvalidArgument("database_url", f"cannot be opened: {str(error).splitlines()[0]}") from error
+        self._file = _file_of(self._engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
 
     async def run(self, work: Callable[[Session], T]) -> T:
-        """Runs `work` in a transaction of its own: committed when it returns, undone when it raises."""
+        """Runs `work` in a transaction of its own: committed when it returns, undone when it raises.
+
+        Raises:
+            Unavailable: The database is locked or away. The work is undone, unless a server went away in mid-commit.
+            ResourceExhausted, FailedPrecondition: Its disk is full, or read-only.
+        """
 
         def transaction() -> T:
-            with Session(self._engine, expire_on_commit=False) as session, session.begin():
-                return work(session)
+            self._check_file()
+            try:
+                with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                    return work(session)
+            except DBAPIError as error:
+                raise database_outage(error) or error from error
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+
+    def _check_file(self) -> None:
+        # SQLite would write on into a file that was removed, and all that it said was stored would be lost.
+        if self._file != _file_of(self._engine):
+            raise Unavailable(
+                f"the database's file {self._engine.url.database} is gone or another one: "
+                "put back the one that was opened, or start the service again"
+            )
 
     def close(self) -> None:
         """Waits for the work in hand and closes the connections."""
@@ -68,16 +88,35 @@ class Database:
 
 
 def now(session: Session) -> datetime:
-    """The time by the one clock that all users of the database share."""
+    """The time of day by the one clock that all users of the database share."""
     if session.get_bind().dialect.name == "sqlite":
         # They are all on this host.
         return datetime.now(UTC)
     return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
 
 
+def lease_clock(session: Session) -> datetime:
+    """The time that leases are counted in, by the clock of `now` or one that nobody sets; not to be shown."""
+    if session.get_bind().dialect.name == "sqlite":
+        # Of this host, as its processes are, since its start: what sets the time of day does not move it.
+        return datetime.fromtimestamp(time.monotonic(), UTC)
+    return now(session)
+
+
 def utc(time: datetime) -> datetime:
     """A stored time: SQLite gives it back without its zone, PostgreSQL in its own."""
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _file_of(engine: Engine) -> tuple[int, int] | None:
+    """Which file a SQLite database is in, by device and inode; None for others, and where there is none."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return None
+    try:
+        found = os.stat(engine.url.database)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _engine(url: str) -> Engine:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from sqlalchemy import JSON, DateTime, String, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from w2s.database import Base, Database, utc
+from w2s.database import Base, Database, now, utc
 from w2s.errors import W2SError
 from w2s_supervisor.pool import TeacherPool
 from w2s_supervisor.swap import Swaps
@@ -96,10 +96,10 @@ class ReplicaBoard:
         """Says where a replica stands, and forgets those long gone."""
 
         def work(session: Session) -> None:
-            now = datetime.now(UTC)
+            present = now(session)
             fields = {**vars(status), "loaded": list(status.loaded)}
-            session.merge(_ReplicaRow(name=name, update_time=now, **fields))
-            old = now - timedelta(seconds=_FORGOTTEN_S)
+            session.merge(_ReplicaRow(name=name, update_time=present, **fields))
+            old = present - timedelta(seconds=_FORGOTTEN_S)
             session.execute(delete(_ReplicaRow).where(_ReplicaRow.update_time < old))
 
         await self._database.run(work)
@@ -114,8 +114,10 @@ class ReplicaBoard:
         """The replicas that have said something lately, by name."""
 
         def work(session: Session) -> list[Replica]:
-            since = datetime.now(UTC) - timedelta(seconds=_DEAD_S)
-            query = select(_ReplicaRow).where(_ReplicaRow.update_time > since).order_by(_ReplicaRow.name)
+            present, lately = now(session), timedelta(seconds=_DEAD_S)
+            # What was said in the future was said before the clock was set back: who lives says it again soon.
+            heard = _ReplicaRow.update_time.between(present - lately, present + lately)
+            query = select(_ReplicaRow).where(heard).order_by(_ReplicaRow.name)
             return [_replica(row) for row in session.scalars(query)]
 
         return await self._database.run(work)

@@ -8,10 +8,10 @@ from typing import Any
 
 import grpc.aio
 from prometheus_client import CollectorRegistry
-from sqlalchemy.exc import SQLAlchemyError
 
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
+from w2s.errors import W2SError
 from w2s.jobs import Job, JobManager, JobStore, Progress, Report
 from w2s.models.sources import ModelSources
 from w2s.rpc.health import Health
@@ -87,7 +87,7 @@ class TrainerApp:
         while True:
             try:
                 self._metrics.counted(await self._runs.counts())
-            except SQLAlchemyError as error:
+            except W2SError as error:
                 log.warning("runs could not be counted", extra={"reason": str(error)})
             await asyncio.sleep(_COUNT_S)
 

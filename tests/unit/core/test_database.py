@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from w2s.database import Database
-from w2s.errors import InvalidArgument
+from w2s.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 
 
 @pytest.fixture
@@ -108,3 +108,55 @@ async def test_a_process_that_starts_waits_for_one_that_fills_a_file_in_another_
     assert await database.run(lambda session: session.scalar(text("PRAGMA journal_mode"))) == "wal"
     database.close()
     filling.close()
+
+
+async def test_a_database_that_another_process_keeps_is_unavailable_and_then_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("w2s.database._SQLITE_PATIENCE_S", 0.1)
+    database = Database(f"sqlite:///{tmp_path}/state.db")
+    await database.run(lambda session: session.execute(text("CREATE TABLE things (n INTEGER)")))
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unavailable, match="the database cannot be used now: database is locked"):
+        await database.run(insert)
+    other.execute("ROLLBACK")
+    await database.run(insert)
+    assert await database.run(count) == 1
+    other.close()
+    database.close()
+
+
+async def test_nothing_is_stored_in_a_file_that_is_gone(database, tmp_path):
+    await database.run(insert)
+    (tmp_path / "state.db").rename(tmp_path / "aside")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"state\.db is gone or another one: put back the one that was opened"):
+            await database.run(insert)
+    (tmp_path / "state.db").touch()
+    with pytest.raises(Unavailable, match="another one"):
+        await database.run(insert)
+    (tmp_path / "aside").replace(tmp_path / "state.db")
+    await database.run(insert)
+    assert await database.run(count) == 2
+
+
+async def test_a_full_disk_is_named_and_what_was_stored_is_kept(database):
+    """SQLite's own bound on pages fails as a full disk does."""
+    await database.run(insert)
+    pages = await database.run(lambda session: session.scalar(text("PRAGMA page_count")))
+    await database.run(lambda session: session.execute(text(f"PRAGMA max_page_count = {pages}")))
+    with pytest.raises(ResourceExhausted, match="no space left on the device while writing the database"):
+        await database.run(lambda session: session.execute(text("CREATE TABLE more AS SELECT hex(randomblob(9999))")))
+    await database.run(lambda session: session.execute(text(f"PRAGMA max_page_count = {pages + 99}")))
+    await database.run(insert)
+    assert await database.run(count) == 2
+
+
+async def test_a_database_that_may_only_be_read_says_so(database):
+    await database.run(insert)
+
+    def read_only(session):
+        session.execute(text("PRAGMA query_only = 1"))
+        insert(session)
+
+    with pytest.raises(FailedPrecondition, match="the disk is read-only: make it writable for the database"):
+        await database.run(read_only)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from w2s.database import now
 from w2s.errors import Unavailable
 from w2s_supervisor.replicas import Follower, ReplicaBoard, ReplicaStatus, TeacherState
 from w2s_supervisor.swap import Swaps
@@ -137,3 +138,15 @@ async def test_an_unexpected_error_does_not_keep_a_replica_from_starting(followe
         "it cannot be loaded; the replica's log says more",
     )
     await replica.stop()
+
+
+async def test_a_clock_that_is_set_back_brings_no_dead_replica_back(follower, board, monkeypatch):
+    one, two = follower("one"), follower("two")
+    await one.follow()
+    await two.follow()
+    earlier = timedelta(hours=-1)
+    monkeypatch.setattr("w2s_supervisor.replicas.now", lambda session: now(session) + earlier)
+    assert await board.living() == []
+    one.clock.now += 3
+    await one.follow()
+    assert [replica.name for replica in await board.living()] == ["one"]

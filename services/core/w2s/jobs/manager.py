@@ -16,15 +16,14 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from w2s.artifacts.uris import check_key
-from w2s.errors import Cancelled, W2SError
+from w2s.errors import Cancelled, Internal, W2SError
 from w2s.jobs.attempt import Attempt, Stop
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.jobs.owner import new_owner
 from w2s.jobs.store import JobStore
+from w2s.outages import disk_outage
 
 log = logging.getLogger(__name__)
-
-INTERNAL = 13
 
 # Tells how far a job has come; may be called from any thread.
 Report = Callable[[Progress], None]
@@ -213,7 +212,7 @@ class JobManager:
                     self._over(job)
                 elif not self._stopping:
                     self._begin(job, asked)
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, W2SError) as error:
                 # The queue outlives a database that is away.
                 self._database_failed(error)
                 await _heard(queued, self._poll_s)
@@ -236,7 +235,7 @@ class JobManager:
         keeping = asyncio.create_task(attempt.keep())
         try:
             ended = await self._outcome(job, attempt)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, W2SError) as error:
             # The lease of a job that could not be ended runs out.
             self._database_failed(error)
             return
@@ -264,8 +263,8 @@ class JobManager:
             return await self._end(job, attempt, State.FAILED, code=error.code, message=error.message)
         except Exception as error:
             log.exception("job failed", extra={"kind": job.kind, "job": job.id})
-            message = f"{type(error).__name__}: {error}"
-            return await self._end(job, attempt, State.FAILED, code=INTERNAL, message=message)
+            failure = disk_outage(error) or Internal(f"{type(error).__name__}: {error}")
+            return await self._end(job, attempt, State.FAILED, code=failure.code, message=failure.message)
         return await self._end(job, attempt, State.SUCCEEDED, result=result)
 
     async def _end(self, job: Job, attempt: Attempt, state: State, **outcome: Any) -> Job | None:
@@ -300,7 +299,7 @@ class JobManager:
             # A listener's fault is no job's, and the queue goes on.
             log.exception("a listener failed", extra={"kind": self._store.kind})
 
-    def _database_failed(self, error: SQLAlchemyError) -> None:
+    def _database_failed(self, error: Exception) -> None:
         log.error("the database failed the jobs", extra={"kind": self._store.kind, "reason": str(error)})
 
     async def _run(self, job: Job) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from w2s.database import Base, Database, now, utc
+from w2s.database import Base, Database, lease_clock, now, utc
 from w2s.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from w2s.jobs.job import Event, Job, Progress, State
 from w2s.jobs.owner import is_dead
@@ -38,6 +38,8 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _NO_BOUND = 2**31 - 1
 # More than a deletion takes: after it, one that was cut short holds nothing up.
 _DELETION = timedelta(minutes=10)
+# No lease is so long: one that seems to be was counted by a clock that has been set back since.
+_LONGEST_LEASE = timedelta(hours=1)
 
 
 class _JobRow(Base):
@@ -231,7 +233,7 @@ class JobStore:
             if not State(row.state).ended:
                 raise FailedPrecondition(f"{self.kind}/{id_} has not ended; cancel it first")
             self._refuse_condemned(session, row)
-            row.owner, row.lease_until = deleter, now(session) + _DELETION
+            row.owner, row.lease_until = deleter, lease_clock(session) + _DELETION
             return _job(row)
 
         return await self._database.run(work)
@@ -283,8 +285,7 @@ class JobStore:
         """
 
         def work(session: Session) -> Job | None:
-            time = now(session)
-            first = self._claimable(session, time).where(_JobRow.id.not_in(busy), _JobRow.size <= slots).limit(1)
+            first = self._claimable(session).where(_JobRow.id.not_in(busy), _JobRow.size <= slots).limit(1)
             first = first.order_by(_JobRow.priority.desc(), _JobRow.number)
             # Looked at before it is locked: servers that claim at once pass over each other's rows, and so would
             # over one that is not to be passed. SQLite has one writer at a time anyway.
@@ -297,8 +298,13 @@ class JobStore:
             if row.cancel_requested:
                 _end(session, row, State.CANCELLED)
             else:
-                row.state, row.attempt, row.start_time, row.progress = State.RUNNING, row.attempt + 1, time, None
-                row.owner, row.lease_until = owner, time + timedelta(seconds=lease_s)
+                row.state, row.attempt, row.start_time, row.progress = (
+                    State.RUNNING,
+                    row.attempt + 1,
+                    now(session),
+                    None,
+                )
+                row.owner, row.lease_until = owner, lease_clock(session) + timedelta(seconds=lease_s)
                 _log(session, row)
             return _job(row)
 
@@ -311,7 +317,7 @@ class JobStore:
             row = self._held(session, id_, owner)
             if row is None:
                 return Lease.LOST
-            row.lease_until = now(session) + timedelta(seconds=lease_s)
+            row.lease_until = lease_clock(session) + timedelta(seconds=lease_s)
             return Lease.CANCELLED if row.cancel_requested else Lease.HELD
 
         return await self._database.run(work)
@@ -372,7 +378,7 @@ class JobStore:
 
         def work(session: Session) -> tuple[Job, bool]:
             row = self._row(session, id_, lock=True)
-            unexecuted = session.scalar(self._claimable(session, now(session)).where(_JobRow.id == id_)) is not None
+            unexecuted = session.scalar(self._claimable(session).where(_JobRow.id == id_)) is not None
             if unexecuted:
                 _end(session, row, State.CANCELLED)
             elif row.state == State.RUNNING:
@@ -410,13 +416,16 @@ class JobStore:
     def _refuse_condemned(self, session: Session, row: _JobRow) -> None:
         if not State(row.state).ended or row.lease_until is None:
             return
-        if utc(row.lease_until) > now(session) and not is_dead(row.owner):
+        time = lease_clock(session)
+        if time < utc(row.lease_until) <= time + _LONGEST_LEASE and not is_dead(row.owner):
             raise Unavailable(f"{self.kind}/{row.id} is being deleted; try again once it is gone")
 
-    def _claimable(self, session: Session, time: datetime) -> Select[_JobRow]:
+    def _claimable(self, session: Session) -> Select[_JobRow]:
+        time = lease_clock(session)
         running = and_(_JobRow.kind == self.kind, _JobRow.state == State.RUNNING)
         dead = [owner for owner in session.scalars(select(_JobRow.owner).where(running).distinct()) if is_dead(owner)]
-        abandoned = and_(running, or_(_JobRow.lease_until <= time, _JobRow.owner.in_(dead)))
+        over = or_(_JobRow.lease_until <= time, _JobRow.lease_until > time + _LONGEST_LEASE)
+        abandoned = and_(running, or_(over, _JobRow.owner.in_(dead)))
         queued = and_(_JobRow.kind == self.kind, _JobRow.state == State.QUEUED)
         return select(_JobRow).where(or_(queued, abandoned))
 

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 
 from w2s.errors import Internal, W2SError
+from w2s.outages import disk_outage
 from w2s.rpc.calls import Call
 from w2s.rpc.status import abort
 
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def answered(call: Call) -> AsyncIterator[None]:
-    """Ends the call with a status where it fails: with the error's own, or INTERNAL and a fixed text."""
+    """Ends the call with a status where it fails: with the error's own, an outage's, or INTERNAL and a fixed text."""
     try:
         yield
     except W2SError as error:
@@ -34,7 +35,7 @@ async def answered(call: Call) -> AsyncIterator[None]:
             # What the generated servicer does for each method that ours leaves out.
             await call.context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{call.method} is not implemented")
         log.exception("call failed", extra={"method": call.method})
-        await abort(call.context, Internal("internal error; the server's log says more"))
+        await abort(call.context, disk_outage(error) or Internal("internal error; the server's log says more"))
 
 
 def _interrupted() -> bool:

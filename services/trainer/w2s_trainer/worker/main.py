@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import signal
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import torch
 from w2s.errors import Internal, ResourceExhausted, W2SError
 from w2s.jobs import Progress
 from w2s.models.runtime import configure_runtime
+from w2s.outages import disk_outage
 from w2s.rpc.logs import configure_logs
 from w2s_trainer.settings import TrainerSettings
 from w2s_trainer.worker.context import Execute, RunContext, Stopped
@@ -117,10 +117,7 @@ def as_failure(error: Exception) -> W2SError:
             "the run needs more memory than there is: a smaller model.max_length, more processes, or a larger machine "
             f"would help ({_first_line(error)})"
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = f" {error.filename}" if error.filename else " a file"
-        return ResourceExhausted(f"no space left on the device while writing{place}")
-    return Internal(f"{type(error).__name__}: {error}")
+    return disk_outage(error) or Internal(f"{type(error).__name__}: {error}")
 
 
 def _first_line(error: Exception) -> str:

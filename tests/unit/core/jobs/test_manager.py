@@ -527,9 +527,7 @@ async def test_work_that_is_stopping_is_told_when_it_is_cancelled_or_its_lease_i
             await began.wait()
         stop = asyncio.create_task(manager.stop())
         await asyncio.sleep(0.01)
-        taken = text(
-            "UPDATE jobs SET owner = 'h/b/n/1/1/x', lease_until = '2100-01-01 00:00:00.000000' WHERE id = 'lost'"
-        )
+        taken = text("UPDATE jobs SET owner = 'h/b/n/1/1/x' WHERE id = 'lost'")
         await elsewhere.run(lambda session: session.execute(taken))
         assert (await manager.cancel("cancelled")).state is State.CANCELLED
         await stop

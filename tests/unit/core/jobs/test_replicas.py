@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -131,8 +133,9 @@ async def test_a_server_that_lost_its_lease_stops_its_work_and_says_nothing_more
     async with serve(execute=stuck, on_end=over.append, **QUICK) as first:
         await first.create("one", SPEC)
         await begun.wait()
-        taken = text("UPDATE jobs SET owner = 'h/b/n/1/1/x', lease_until = '2100-01-01 00:00:00.000000'")
-        await elsewhere.run(lambda session: session.execute(taken))
+        taken = text("UPDATE jobs SET owner = 'h/b/n/1/1/x', lease_until = :later")
+        later = datetime.fromtimestamp(time.monotonic() + 600, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        await elsewhere.run(lambda session: session.execute(taken, {"later": later}))
         async with asyncio.timeout(5):
             while not stopped:
                 await asyncio.sleep(0.02)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from w2s.database import lease_clock
 from w2s.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from w2s.jobs import JobStore, Progress, State
 from w2s.jobs.owner import new_owner
@@ -360,3 +362,37 @@ async def test_times_are_utc(job_store):
     await job_store.create("one", {}, {}, 10)
     job, (event,) = await job_store.events("one", 0)
     assert job.create_time.tzinfo is event.time.tzinfo is UTC
+
+
+@pytest.fixture(params=[-3600, 3600])
+def jump(request, monkeypatch):
+    """Sets the time of day an hour back or forth, as the stores' databases tell it."""
+
+    def set_clock():
+        moved = timedelta(seconds=request.param)
+        clock = SimpleNamespace(now=lambda zone: datetime.now(zone) + moved, fromtimestamp=datetime.fromtimestamp)
+        monkeypatch.setattr("w2s.database.datetime", clock)
+
+    return set_clock
+
+
+async def test_a_lease_neither_ends_nor_lasts_when_the_clock_of_the_host_is_set(job_store, other_store, jump):
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, 0.6)
+    jump()
+    assert await other_store.claim(OTHER, LONG_S) is None
+    assert await job_store.renew("one", OWNER, 0.2) is Lease.HELD
+    await asyncio.sleep(0.25)
+    assert (await other_store.claim(OTHER, LONG_S)).attempt == 2
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_a_databases_clock_that_is_set_costs_an_attempt_at_most(job_store, other_store, monkeypatch, seconds):
+    """That of a PostgreSQL server is the one clock there is: no job hangs, and its former owner changes nothing."""
+    await job_store.create("one", {}, {}, 10)
+    await job_store.claim(OWNER, LONG_S)
+    monkeypatch.setattr("w2s.jobs.store.lease_clock", lambda session: lease_clock(session) + timedelta(seconds=seconds))
+    assert (await other_store.claim(OTHER, LONG_S)).attempt == 2
+    assert await job_store.renew("one", OWNER, LONG_S) is Lease.LOST
+    assert await job_store.end("one", OWNER, State.SUCCEEDED) is None
+    assert await job_store.claim(OWNER, LONG_S) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 
@@ -82,6 +83,14 @@ def sync(error: grpc.aio.AioRpcError):
         code, details, trailing_metadata = error.code, error.details, lambda self: tuple(error.trailing_metadata())
 
     return Ended()
+
+
+async def test_a_full_disk_is_the_callers_to_know_and_the_logs(serve, caplog):
+    async with serve(failing(OSError(errno.ENOSPC, "No space left on device", "/data/labels"))) as caller:
+        refused = await refusal(caller("UnaryUnary", REQUEST))
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.details() == "no space left on the device while writing /data/labels"
+    assert [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 100_000], ids=["latin", "han"])
