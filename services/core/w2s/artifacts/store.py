@@ -234,6 +234,9 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def _holds(folder: Path, manifest: Manifest) -> bool:
+    # What a link leads to is none of its files, and may be another by the time that it is read.
+    if any(path.is_symlink() for path in folder.rglob("*")):
+        return False
     try:
         found = {name: file for name, file in hash_folder(folder).items() if name != _MANIFEST}
     except FileNotFoundError:

@@ -8,8 +8,9 @@ from pathlib import Path
 from w2s.errors import InvalidArgument
 
 # What follows a root: plain names joined by single slashes. No dot-dot, percent sign,
-# backslash, query, fragment, parameter or NUL can be written in these letters.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
+# backslash, query, fragment, parameter or NUL can be written in these letters; a dot at
+# the end, which some file systems drop, in this order.
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253}[A-Za-z0-9_-])?")
 KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 

@@ -168,9 +168,18 @@ class ModelSources:
             return package_path(uri, self.packages, f"{field}.uri")
         for root in map(normalize_root, self.roots):
             if uri.startswith(root + "/"):
-                return Path(root.removeprefix("file://")) / confine(uri, root, f"{field}.uri")
+                base = Path(root.removeprefix("file://"))
+                return _without_ways_out(base / confine(uri, root, f"{field}.uri"), base.resolve(), f"{field}.uri")
         allowed = [self.store.root, "hf://", SCHEME, *self.roots]
         raise InvalidArgument(f"{field}.uri", f"must be below one of {', '.join(allowed)}")
+
+
+def _without_ways_out(path: Path, base: Path, field: str) -> Path:
+    # Links within the root are how the hub's client keeps a model.
+    for file in path.rglob("*"):
+        if not file.resolve().is_relative_to(base):
+            raise InvalidArgument(field, f"holds {file.name}, which leads out of {base} through a symbolic link")
+    return path
 
 
 def _settings(folder: Path, field: str) -> bytes:

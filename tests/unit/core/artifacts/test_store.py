@@ -199,6 +199,17 @@ def test_an_added_file_is_data_loss(store):
         store.read(ref.uri)
 
 
+@pytest.mark.parametrize("kept", ["inside", "outside"])
+def test_a_file_that_became_a_link_is_data_loss_though_it_says_the_same(store, tmp_path, kept):
+    ref = put(store, "one", text="abc")
+    path = store.read(ref.uri).path / "text"
+    elsewhere = tmp_path / ("secret" if kept == "outside" else "artifacts/secret")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    with pytest.raises(DataLoss, match="do not match"):
+        store.read(ref.uri)
+
+
 def test_a_manifest_that_lists_changed_files_under_the_old_digest_is_data_loss(any_store):
     ref, forged = put(any_store, "one", text="abc"), put(any_store, "two", text="abd")
     manifest = any_store.manifest(forged.uri).model_copy(update={"digest": ref.digest})

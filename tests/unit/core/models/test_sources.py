@@ -88,6 +88,22 @@ def test_everything_else_is_refused_with_the_field_named(sources, root, uri):
     assert caught.value.field == "model.base.uri"
 
 
+def test_a_file_must_not_lead_out_of_the_root(sources, root):
+    secret = root.parent / "weights-secret" / "model.safetensors"
+    secret.write_text("secret")
+    blob = root / "blob"
+    blob.write_text("{}")
+    link = root / "body" / "deep" / "model.safetensors"
+    link.parent.mkdir()
+    link.symlink_to(blob)
+    assert sources.resolve(BaseRef(uri=f"file://{root}/body")).location == str(root / "body")
+    link.unlink()
+    link.symlink_to(secret)
+    for ask in (sources.resolve, sources.pin):
+        with pytest.raises(InvalidArgument, match=r"model\.safetensors, which leads out of .* through a symbolic link"):
+            ask(BaseRef(uri=f"file://{root}/body"))
+
+
 def test_a_hub_model_is_named_with_its_revision(sources):
     ref = BaseRef(uri="hf://org/name", revision="abc")
     parent = Parent(role="base", uri="hf://org/name", revision="abc")
