@@ -60,6 +60,50 @@ def test_without_endpoints_none_is_allowed():
         Endpoints().check("http://tgi.models.svc:8080", "url")
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.170.2",
+        "2852039166",
+        "0xa9fea9fe",
+        "0xa9.0xfe.0xa9.0xfe",
+        "0251.0376.0251.0376",
+        "169.16689662",
+        "[::ffff:169.254.169.254]",
+        "[::ffff:a9fe:a9fe]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "0.0.0.0",
+        "[::]",
+        "224.0.0.1",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+async def test_where_machines_are_told_their_secrets_is_refused_even_where_it_is_allowed(scheme, host):
+    url = f"{scheme}://{host}:80"
+    with pytest.raises(InvalidArgument, match=r"^spec\.url: is at .*, where machines are told their secrets"):
+        await Endpoints((url,)).reach(url, "spec.url")
+
+
+async def test_a_name_is_refused_where_any_address_of_its_is(monkeypatch):
+    def resolve(host, *args, **kwargs):
+        assert host == "metadata.evil.example"
+        return [(2, 1, 6, "", ("10.0.0.1", 0)), (2, 1, 6, "", ("169.254.169.254", 0))]
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    url = "http://metadata.evil.example"
+    with pytest.raises(InvalidArgument, match=r"is at 169\.254\.169\.254"):
+        await Endpoints((url,)).reach(url, "url")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "10.1.2.3", "[fd00::1]:80", "no-such-host.invalid"])
+async def test_servers_of_a_cluster_can_be_reached_and_one_without_an_address_is_for_the_connection_to_miss(host):
+    assert await Endpoints((f"http://{host}",)).reach(f"http://{host}/", "url") == f"http://{host}"
+
+
 def test_a_token_is_read_anew_each_time(tmp_path):
     endpoints = Endpoints(credentials=tmp_path)
     (tmp_path / "tgi").write_text("first\n")

@@ -530,6 +530,14 @@ async def test_a_token_is_read_anew_for_each_request(scripted, connect, opener, 
         await opener(spec.url, credentials=tmp_path).identify(ours(spec.url, credential="gone"), FIELD)
 
 
+async def test_a_token_that_a_grpc_server_sends_back_is_in_no_message(scripted, connect, tmp_path):
+    (tmp_path / "there").write_text("s3cret-token")
+    backend = await connect(ours(scripted.url, credential="there"), credentials=tmp_path)
+    scripted.acts = [aborts(grpc.StatusCode.UNAUTHENTICATED, "no Bearer s3cret-token of mine")]
+    with pytest.raises(FailedPrecondition, match=r"no Bearer \(the token\) of mine"):
+        await backend.label(rows("a"), Lane.ONLINE)
+
+
 class ScriptedHttp(BaseHTTPRequestHandler):
     """Answers inferences as a test says: status, headers and body."""
 
@@ -634,6 +642,14 @@ async def test_http_servers_are_shown_the_token(scripted_http, connect, tmp_path
     scripted_http.acts = [said([0.25, 0.75])]
     await backend.label(rows("a"), Lane.ONLINE)
     assert scripted_http.tokens == ["Bearer one"]
+
+
+async def test_a_token_that_an_http_server_sends_back_is_in_no_message(scripted_http, connect, tmp_path):
+    (tmp_path / "there").write_text("s3cret-token")
+    backend = await connect(ours(scripted_http.url, credential="there"), credentials=tmp_path)
+    scripted_http.acts = [(401, {}, "no Bearer s3cret-token of mine")]
+    with pytest.raises(FailedPrecondition, match=r"no Bearer \(the token\) of mine"):
+        await backend.label(rows("a"), Lane.ONLINE)
 
 
 def test_probabilities_that_nearly_sum_to_one_are_divided_by_their_sum():

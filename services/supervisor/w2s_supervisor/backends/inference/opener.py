@@ -63,7 +63,7 @@ class InferenceOpener:
         return InferenceAnswers(remote, spec, _version(spec, metadata), self._on_error, self._max_waiting)
 
     async def _connect(self, spec: InferenceBackend, field: str) -> Remote:
-        url = self._endpoints.check(spec.url, f"{field}.url")
+        url = await self._endpoints.reach(spec.url, f"{field}.url")
         parts = urlsplit(url)
         module, name = _TRANSPORTS[parts.scheme]
         if parts.path and parts.scheme in ("grpc", "grpcs"):

@@ -97,14 +97,14 @@ class GrpcRemote:
         try:
             return await method(request, timeout=timeout_s, metadata=headers)
         except grpc.aio.AioRpcError as error:
-            raise self._error(error) from error
+            raise self._error(error, token) from error
 
-    def _error(self, error: grpc.aio.AioRpcError) -> W2SError:
+    def _error(self, error: grpc.aio.AioRpcError, token: str) -> W2SError:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded(f"{self._where} did not answer in time")
         words = f"{error.code().name}: {error.details()}"
         code: int = error.code().value[0]
-        return error_of(code, words, self._where, _retry_after(error))
+        return error_of(code, words, self._where, token, _retry_after(error))
 
 
 def _retry_after(error: grpc.aio.AioRpcError) -> float | None:

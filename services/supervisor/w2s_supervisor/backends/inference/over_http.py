@@ -33,11 +33,12 @@ _MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class _Reply:
-    """A response, and its Retry-After."""
+    """A response, its Retry-After, and the token that its request showed."""
 
     status: int
     body: bytes
     wait: str
+    token: str
 
 
 class HttpRemote:
@@ -99,12 +100,14 @@ class HttpRemote:
 
     async def _send(self, method: str, path: str, content: Any, timeout_s: float) -> _Reply:
         headers = {"accept-encoding": "identity"}
-        if token := self._token():
+        token = self._token()
+        if token:
             headers["authorization"] = f"Bearer {token}"
         url = self._url + path
         try:
             async with self._client.stream(method, url, json=content, headers=headers, timeout=timeout_s) as response:
-                return _Reply(response.status_code, await _read(response), response.headers.get("retry-after", ""))
+                wait = response.headers.get("retry-after", "")
+                return _Reply(response.status_code, await _read(response), wait, token)
         except httpx2.TimeoutException as error:
             raise DeadlineExceeded(f"{self._where} did not answer in time") from error
         except httpx2.TransportError as error:
@@ -124,7 +127,8 @@ class HttpRemote:
     def _error(self, reply: _Reply) -> W2SError:
         code = 14 if reply.status in _UNAVAILABLE else _CODES.get(reply.status, 13)
         words = f"{reply.status}: {reply.body.decode(errors='replace')}"
-        return error_of(code, words, self._where, float(reply.wait) if reply.wait.isdecimal() else None)
+        wait = float(reply.wait) if reply.wait.isdecimal() else None
+        return error_of(code, words, self._where, reply.token, wait)
 
 
 async def _read(response: httpx2.Response) -> bytes:

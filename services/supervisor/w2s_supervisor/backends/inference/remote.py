@@ -104,15 +104,18 @@ class Remote(Protocol):
         """Ends the connection."""
 
 
-def error_of(code: int, words: str, where: str, retry_after_s: float | None = None) -> W2SError:
+def error_of(code: int, words: str, where: str, token: str, retry_after_s: float | None = None) -> W2SError:
     """What a server's error means here.
 
     Args:
         code: The google.rpc.Code.
         words: What the server says.
         where: The model and the server's address.
+        token: What the request showed, which no message may quote: some servers send back what they were sent.
         retry_after_s: When it says that a retry may succeed.
     """
+    if token:
+        words = words.replace(token, "(the token)")
     message = f"{where}: {words[:_MAX_WORDS]}"
     # gRPC's word for a request that its server does not read; a smaller one may pass.
     if code == InvalidArgument.code or (code == ResourceExhausted.code and "larger than max" in words):

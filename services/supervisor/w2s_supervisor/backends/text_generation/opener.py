@@ -102,7 +102,7 @@ class TextGenerationOpener:
     @contextlib.asynccontextmanager
     async def _connected(self, spec: TextGenerationBackend, field: str) -> AsyncIterator[_Connection]:
         """A connection, which is closed when the block fails."""
-        client = self._client(spec, field)
+        client = await self._client(spec, field)
         try:
             server, facts = await _recognized(client, spec, field)
             problem = await unreadable(server, example(spec.prompt) if spec.prompt else _EXAMPLE)
@@ -115,8 +115,8 @@ class TextGenerationOpener:
             await client.close()
             raise
 
-    def _client(self, spec: TextGenerationBackend, field: str) -> Client:
-        url = self._endpoints.check(spec.url, f"{field}.url")
+    async def _client(self, spec: TextGenerationBackend, field: str) -> Client:
+        url = await self._endpoints.reach(spec.url, f"{field}.url")
         if not url.startswith(("http://", "https://")):
             raise InvalidArgument(f"{field}.url", "must have the scheme http or https")
         places = spec.max_concurrency or _PLACES
