@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, DateTime, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, DateTime, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -120,12 +120,23 @@ def _file_of(engine: Engine) -> tuple[int, int] | None:
 
 
 def _engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
+    if _parsed(url).get_backend_name() != "sqlite":
         # A server may have gone and come back since a connection was last used.
         return create_engine(url, pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S})
     _tune_sqlite(engine)
     return engine
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ValueError:
+        parsed = None
+    # What is taken for a port or a host then may be part of a password, and errors would quote it.
+    if parsed is None or "@" in (parsed.host or ""):
+        raise InvalidArgument("database_url", "is malformed; write @ : / in a password as %40 %3A %2F")
+    return parsed
 
 
 def _tune_sqlite(engine: Engine) -> None:

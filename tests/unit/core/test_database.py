@@ -49,6 +49,25 @@ def test_a_malformed_url_is_refused(url):
         Database(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://w2s:{}@127.0.0.1:1/w2s",
+        "postgresql+psycopg://w2s:a@{}@127.0.0.1:1/w2s",
+        "postgresql+psycopg://w2s:12:{}",
+        "postgresql+psycopg://w2s@127.0.0.1:{}/w2s",
+        "postgresql+psycopg://127.0.0.1:1/w2s?password={}&nosuch=1",
+        "postgresql+nosuch://w2s:{}@127.0.0.1/w2s",
+        "nosuch://w2s:{}@127.0.0.1/w2s",
+        "{}",
+    ],
+)
+def test_no_password_is_quoted_whatever_is_wrong_with_the_url(url):
+    with pytest.raises(InvalidArgument, match="database_url") as caught:
+        Database(url.format("pa55word"))
+    assert "pa55word" not in str(caught.value)
+
+
 async def test_what_two_processes_read_and_then_write_at_once_is_not_lost(database, tmp_path):
     other = Database(f"sqlite:///{tmp_path}/state.db")
     await database.run(lambda session: session.execute(text("INSERT INTO things VALUES (0)")))
