@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from jinja2 import TemplateError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Lines of a template that one rendering may run: those that are published run some hundreds.
+_MOST_STEPS = 100_000
+# Characters that it may add to what was said, and how often it may repeat that.
+_MOST_ADDED, _MOST_TIMES = 200_000, 4
+# What jinja2 calls the file of a template that comes from none.
+_OF_TEMPLATES = "<template>"
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 def position_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -38,19 +51,48 @@ def end_ids(settings: Any) -> frozenset[int]:
 def render_chat(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str | None = None) -> str:
     """A user's turn in the tokenizer's chat template, and an assistant's turn after it.
 
+    The template is somebody else's program: it runs in a sandbox, and its steps and what it writes are bounded.
+
     Args:
         tokenizer: A tokenizer with a chat template.
         prompt: What the user says.
         completion: What the assistant says; None leaves its turn open.
 
     Raises:
-        ValueError: There is no template, or it refuses such turns.
+        ValueError: There is no template, it refuses such turns, or it is no sound program.
     """
     turns = [{"role": "user", "content": prompt}]
     if completion is not None:
         turns.append({"role": "assistant", "content": completion})
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=completion is None)
-    except TemplateError as error:
+        with _bounded_steps():
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=completion is None)
+    # Any error can be written in a template.
+    except Exception as error:
         raise ValueError(f"the chat template fails: {error}") from error
+    if len(text) > _MOST_ADDED + _MOST_TIMES * sum(len(turn["content"]) for turn in turns):
+        raise ValueError(f"the chat template fails: it writes {len(text)} characters")
     return str(text)
+
+
+@contextlib.contextmanager
+def _bounded_steps() -> Iterator[None]:
+    """Ends a template's loops and recursions: this thread's lines of templates are counted."""
+    left = _MOST_STEPS
+
+    def count(_frame: FrameType, event: str, _argument: Any) -> TraceFunction:
+        nonlocal left
+        left -= event == "line"
+        if left < 0:
+            raise TemplateError(f"it takes more than {_MOST_STEPS} steps")
+        return count
+
+    def enter(frame: FrameType, _event: str, _argument: Any) -> TraceFunction | None:
+        return count if frame.f_code.co_filename == _OF_TEMPLATES else None
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
