@@ -79,7 +79,7 @@ def test_a_killed_job_goes_on_to_the_same_labels(own, dataset, store, services, 
     assert resumed_steps[-1] == ROWS
     table = pq.read_table(labels_of(store, resumed).path / "labels.parquet")
     assert (len(table), table["id"].to_pylist()[-1], table["error"].null_count) == (ROWS, f"r{ROWS - 1}", ROWS)
-    assert not (services.folder / "artifacts" / ".work" / "labels" / f"killed-{kills}").exists()
+    assert not (services.folder / "artifacts" / "labels" / ".work" / f"killed-{kills}").exists()
 
 
 def test_a_job_is_pinned_and_repeats_whatever_is_active_now(labeler, dataset, teachers, refused):
@@ -107,7 +107,7 @@ def test_a_teacher_with_a_job_under_way_is_not_unregistered(labeler, dataset, we
 
 
 def test_a_cancelled_job_leaves_nothing_behind(labeler, dataset, services, eventually):
-    work = services.folder / "artifacts" / ".work" / "labels"
+    work = services.folder / "artifacts" / "labels" / ".work"
     with labeler.client() as client:
         job = client.LabelDataset(dataset=dataset, request_id="to-be-cancelled")
         client.until(job, lambda event: done(event) > 0)

@@ -80,7 +80,7 @@ def busy(trainer, create):
 @pytest.fixture
 def workspace(inputs):
     """The folder in which a run keeps its checkpoints."""
-    return lambda run: inputs.models.parent / "artifacts" / ".work" / "models" / run.name.removeprefix("runs/")
+    return lambda run: inputs.models.parent / "artifacts" / "models" / ".work" / run.name.removeprefix("runs/")
 
 
 def test_a_request_makes_one_run(trainer, create, refused):

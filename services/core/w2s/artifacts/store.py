@@ -57,6 +57,9 @@ class Draft:
 class ArtifactStore:
     """Artifacts below one root, as `<root>/<kind>/<key>/`.
 
+    What is under way is below `<root>/<kind>/` too, under names that no address can have: to write
+    one kind, its folder is all that a process must be able to write.
+
     Args:
         root: A folder, or any fsspec URI such as `s3://bucket/prefix`.
         cache: A local folder for copies of remote artifacts; a temporary one when None.
@@ -82,8 +85,8 @@ class ArtifactStore:
 
     def workspace(self, kind: Kind, key: str) -> Workspace:
         """Where the job that will write an artifact keeps what it has done so far."""
-        below = self.uri(kind, key).removeprefix(self.root + "/")
-        return Workspace(self._fs, f"{self._base}/.work/{below}", None if self._local else self._copies())
+        base = f"{self._base}/{kind}/.work/{uris.check_key(key, 'key')}"
+        return Workspace(self._fs, base, None if self._local else self._copies())
 
     def manifest(self, uri: str, digest: str = "", field: str = "uri") -> Manifest:
         """Reads an artifact's manifest, without reading its files.
@@ -146,7 +149,7 @@ class ArtifactStore:
         exists already, the one that exists stays and `draft.ref` names it.
         """
         uri = self.uri(kind, key)
-        staging = self._staging() if self._local else Path(tempfile.mkdtemp())
+        staging = self._staging(kind) if self._local else Path(tempfile.mkdtemp())
         staging.mkdir(parents=True, exist_ok=True)
         if self._local:
             _remove_abandoned(staging.parent)
@@ -181,7 +184,7 @@ class ArtifactStore:
         target = f"{self._base}/{uris.confine(uri, self.root, 'key')}"
         there = self._fs.exists(f"{target}/{_MANIFEST}")
         if there and self._local:
-            aside = self._staging()
+            aside = self._staging(kind)
             durable.make_folder(aside.parent)
             there = durable.discard(Path(target), aside)
         elif there:
@@ -191,8 +194,9 @@ class ArtifactStore:
         if not there:
             raise NotFound(f"there is no artifact at {uri}")
 
-    def _staging(self) -> Path:
-        return Path(self._base, ".staging", uuid.uuid4().hex)
+    def _staging(self, kind: Kind) -> Path:
+        # In the kind's own folder, which may be all that its writer may write.
+        return Path(self._base, kind, ".staging", uuid.uuid4().hex)
 
     def _commit(self, staging: Path, below: str) -> None:
         target = f"{self._base}/{below}"

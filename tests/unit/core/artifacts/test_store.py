@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -81,7 +83,7 @@ def test_a_write_that_raises_leaves_nothing(any_store, tmp_path):
 
 
 def test_what_a_killed_process_had_begun_is_removed_a_day_later(store, tmp_path):
-    drafts = tmp_path / "artifacts" / ".staging"
+    drafts = tmp_path / "artifacts" / "datasets" / ".staging"
     for name, age in (("abandoned", 25 * 3600), ("under-way", 3600)):
         (drafts / name).mkdir(parents=True)
         os.utime(drafts / name, (time.time() - age,) * 2)
@@ -94,6 +96,49 @@ def test_nobody_sees_a_draft_before_its_block_ends(any_store):
         (draft.path / "text").write_text("abc")
         assert any_store.find("datasets", "one") is None
     assert any_store.find("datasets", "one") == draft.ref
+
+
+READ_ONLY = """
+import sys
+from pathlib import Path
+from w2s.artifacts import ArtifactStore
+
+root, held_out = sys.argv[1:]
+store = ArtifactStore(root)
+for key in ("run-1", "run-2"):
+    store.workspace("models", key).write("progress", b"half")
+    with store.write("models", key, data_schema="test/1", config={}) as draft:
+        (draft.path / "weights").write_text(key)
+store.workspace("models", "run-1").clear()
+store.delete("models", "run-2")
+print(store.read(held_out).manifest.key)
+for change in (
+    lambda: store.delete("datasets", "held-out"),
+    lambda: Path(root.removeprefix("file://"), "datasets", "held-out", "text").write_text("what the student says"),
+    lambda: store.write("predictions", "of-itself", data_schema="test/1", config={}).__enter__(),
+    lambda: store.workspace("predictions", "of-itself").write("progress", b"all right"),
+):
+    try:
+        change()
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+def test_who_writes_models_need_be_able_to_write_nothing_else(store):
+    held_out = put(store, "held-out")
+    models = Path(store.root.removeprefix("file://"), "models")
+    models.mkdir()
+    # As a pod mounts a volume read-only, and one folder of it to be written.
+    bind = f"mount --rbind {models.parent} {models.parent} && mount --bind {models} {models}"
+    alone = ["unshare", "--mount", "sh", "-c"]
+    script = f'{bind} && mount -o remount,bind,ro {models.parent} && exec "$@"'
+    if subprocess.run([*alone, script, "sh", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root")
+    command = [sys.executable, "-c", READ_ONLY, store.root, held_out.uri]
+    done = subprocess.run([*alone, script, "sh", *command], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["held-out", *["Read-only file system"] * 4], done.stderr
+    assert [path.name for path in models.iterdir() if not path.name.startswith(".")] == ["run-1"]
 
 
 def test_a_deleted_artifact_is_gone_and_its_key_is_free(any_store):

@@ -40,7 +40,7 @@ def make_folder(tmp_path):
 @pytest.fixture
 def behind(anywhere):
     """Paths of the run's workspace, behind its back, and their file system."""
-    fs, base = fsspec.core.url_to_fs(f"{anywhere.root}/.work/models/run")
+    fs, base = fsspec.core.url_to_fs(f"{anywhere.root}/models/.work/run")
     return fs, base
 
 
@@ -77,8 +77,8 @@ def test_no_address_of_a_caller_leads_into_a_workspace(tmp_path):
     store = ArtifactStore(str(tmp_path))
     store.workspace("labels", "job").write("0", b"one")
     with pytest.raises(InvalidArgument, match="plain names"):
-        store.manifest(f"{store.root}/.work/labels/job")
-    assert Path(tmp_path, ".work", "labels", "job", "0").read_bytes() == b"one"
+        store.manifest(f"{store.root}/labels/.work/job")
+    assert Path(tmp_path, "labels", ".work", "job", "0").read_bytes() == b"one"
 
 
 def test_a_published_folder_comes_back_and_the_one_it_was_made_of_stays(workspace, make_folder):
