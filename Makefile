@@ -16,6 +16,9 @@ TASK   ?= boolq_relevance
 FAULTS := $(addprefix tests/integration/test_,fuzz.py labeling.py trainjob.py trainer.py evaluator.py comparisons.py \
   trainer_faults.py trainer_objectives.py replicas.py remote_teachers.py swaps.py evaluations.py monitor.py)
 
+COVERED := $(addprefix tests/integration/test_,access.py cli.py comparisons.py evaluations.py events.py labeling.py \
+  monitor.py scaffolding.py swaps.py trainer_runs.py)
+
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -115,6 +118,20 @@ bench-trainer: setup ## Compare the trainer with its peers; writes out/bench/tra
 bench-evaluator: setup ## Measure the evaluator's intervals and its monitor; writes out/bench/evaluator.json.
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.evaluator
 
+.PHONY: mutants
+mutants: setup ## Change the formulas one piece at a time; a change that no test notices fails (half an hour).
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m mutation
+
+.PHONY: coverage
+coverage: export COVERAGE_FOLDER = $(abspath out/coverage)
+coverage: export COVERAGE_RCFILE = $(abspath tests/coverage/coverage.ini)
+coverage: setup ## Run most tests and say which lines of core and services they leave out; fails below 90 %.
+	rm -rf out/coverage && mkdir -p out/coverage
+	COVERAGE_PROCESS_START="$$COVERAGE_RCFILE" PYTHONPATH=$(abspath tests/coverage) \
+	  $(BIN)/pytest $(PARALLEL) tests/unit $(COVERED)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --fail-under=90
+
 .PHONY: demo-settings
 demo-settings: setup ## Show how the demo's settings were chosen on the validation split.
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.demo_settings $(TASK)
@@ -166,6 +183,14 @@ docs: reference ## Build the documentation's site into build/site.
 drift: protos pipelines dashboards reference ## Fail when generated files differ from the committed ones.
 	@git diff --exit-code -- services/core/w2s pipelines/compiled charts/w2s docs/reference
 	@test -z "$$(git ls-files --others --exclude-standard services/core/w2s pipelines/compiled charts/w2s docs/reference)"
+
+.PHONY: licences
+licences: setup ## Write docs/licences.md: what is locked, and its licences.
+	PYTHONPATH=docs $(BIN)/python -m generate.licences
+
+.PHONY: audit
+audit: setup ## Ask PyPI what is known to be wrong with what is locked (needs the internet).
+	PYTHONPATH=docs $(BIN)/python -m generate.licences audit
 
 .PHONY: lock
 lock: setup ## Write constraints.txt anew from the environment, and the images' locks from it.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import comb, erfc, sqrt
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,3 +62,13 @@ def test_mcnemar_agrees_with_scipy(only_a, only_b):
 def test_mcnemar_refuses_other_examples():
     with pytest.raises(ValueError, match="same examples"):
         mcnemar(np.ones(3, bool), np.ones(4, bool))
+
+
+def test_the_exact_test_ends_below_25_that_differ():
+    def p_value(only_student, only_supervisor):
+        student = np.array([True] * only_student + [False] * only_supervisor)
+        return mcnemar(~student, student).p_value
+
+    # 2 P(X <= 5 | 24 fair coins); erfc(sqrt(((20 - 5) - 1)^2 / 25 / 2)).
+    assert p_value(19, 5) == pytest.approx(2 * sum(comb(24, i) for i in range(6)) / 2**24, rel=1e-12)
+    assert p_value(20, 5) == pytest.approx(erfc(sqrt(14**2 / 25 / 2)), rel=1e-12)

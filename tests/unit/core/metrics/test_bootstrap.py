@@ -18,7 +18,7 @@ from w2s.metrics import (
     estimates,
     wilson,
 )
-from w2s.metrics.bootstrap import resamples
+from w2s.metrics.bootstrap import resamples, summarise
 
 
 def draws(counts, replicates: int, seed: int = 0) -> np.ndarray:
@@ -207,3 +207,21 @@ def test_memory_does_not_grow_with_the_replicates():
 def test_refuses_what_has_no_mean(values, weights):
     with pytest.raises(ValueError, match="values must be"):
         estimate_mean(np.array(values), weights=None if weights is None else np.array(weights))
+
+
+def test_kinds_of_two_examples_each_are_drawn_as_many_times_as_there_are_examples():
+    (drawn,) = resamples(np.array([2, 2, 2]), 50, 0)
+    assert (drawn.sum(axis=1) == 6).all()
+
+
+def test_what_is_no_share_may_have_a_mean_of_one():
+    found = estimate_mean(np.array([0.0, 1.0, 2.0, 1.0] * 5))
+    assert found.value == 1
+    assert found.interval.low < 1 < found.interval.high
+
+
+def test_an_error_is_that_of_a_sample_and_two_replicates_are_enough():
+    found = summarise(2.0, np.array([1.0, np.nan, 3.0]), 5, 0.5)
+    # sqrt(((1 - 2)^2 + (3 - 2)^2) / (2 - 1)); a quarter in from each end.
+    assert (found.standard_error, found.interval.low, found.interval.high) == (pytest.approx(2**0.5), 1.5, 2.5)
+    assert summarise(2.0, np.array([1.0, np.nan]), 5, 0.5).interval is None

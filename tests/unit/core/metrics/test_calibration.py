@@ -63,3 +63,7 @@ def test_no_example_has_no_calibration_and_no_shift():
     nothing = calibration(np.zeros(0), np.zeros(0, bool))
     assert nothing == Calibration(None, None, None)
     assert calibration_shift(Calibration(0.9, 0.6, 0.3), nothing) == CalibrationShift(None, None)
+
+
+def test_a_confidence_that_rounding_pushed_past_one_is_in_the_last_bin():
+    assert calibration_bins(np.array([1 + 1e-9, 1.0, 0.0]), 4).tolist() == [3, 3, 0]

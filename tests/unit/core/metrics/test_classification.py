@@ -153,3 +153,8 @@ def hanley_mcneil(a: float, positives: int, negatives: int) -> float:
 def test_refuses_what_is_no_prediction(probabilities, labels, match):
     with pytest.raises(ValueError, match=match):
         classification_metrics(probabilities, labels)
+
+
+def test_a_probability_that_rounding_pushed_past_one_has_no_negative_loss():
+    found = PER_EXAMPLE["nll"](np.array([[1 + 5e-6, 0.0], [0.0, 1 + 5e-6]]), np.array([0, 1]))
+    assert (found == 0).all()

@@ -72,3 +72,11 @@ def test_toxicity_edges(figure):
         figure(np.array([[0.1, np.nan]]))
     with pytest.raises(ValueError, match="zero-size"):
         figure(np.zeros((3, 0)))
+
+
+@pytest.mark.parametrize(
+    ("n", "c", "k"), [([5, 1], [1, 1], 2), ([5, 5], [1, -1], 2), ([5, 5], [1, 6], 2)], ids=["few", "negative", "many"]
+)
+def test_one_problem_that_makes_no_sense_among_others_is_refused(n, c, k):
+    with pytest.raises(ValueError, match=r"."):
+        pass_at_k(n, c, k)

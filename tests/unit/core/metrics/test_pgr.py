@@ -3,7 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from w2s.metrics import Direction, Interval, MedianPgr, Pgr, PgrStatus, median_pgr, performance_gap_recovered, pgr
+from w2s.metrics import (
+    Direction,
+    Interval,
+    MedianPgr,
+    Pgr,
+    PgrStatus,
+    median_pgr,
+    performance_gap_recovered,
+    pgr,
+    pgr_of_draws,
+)
 
 
 def arm(right: int, n: int) -> np.ndarray:
@@ -152,3 +162,16 @@ def test_several_seeds_are_pooled_and_resampled():
 def test_arrays_of_another_shape_are_refused(arms):
     with pytest.raises(ValueError, match=r"must be|must have the same shape"):
         pgr(*arms)
+
+
+@pytest.mark.parametrize(("gapless", "status"), [(25, PgrStatus.OK), (26, PgrStatus.GAP_BELOW_NOISE)])
+def test_a_gap_is_noise_where_more_replicates_than_one_tail_lack_it(gapless, status):
+    drawn = np.stack([np.full(100, 0.5), np.full(100, 0.6), np.where(np.arange(100) < gapless, 0.4, 0.7)])
+    found = pgr_of_draws(np.array([0.5, 0.6, 0.7]), drawn, level=0.5)
+    assert found.status is status
+
+
+def test_one_number_that_is_none_is_refused():
+    losses = np.full((1, 4), 0.5)
+    with pytest.raises(ValueError, match="finite"):
+        pgr(np.array([[0.5, np.nan, 0.5, 0.5]]), losses, losses)

@@ -65,3 +65,22 @@ def test_refuses_what_has_no_temperature(logits, labels):
 def test_refuses_to_divide_by_nothing(temperature):
     with pytest.raises(ValueError, match="positive"):
         apply_temperature(np.zeros((1, 2)), temperature)
+
+
+def test_rows_count_alike_where_some_are_surer_than_right():
+    # Right on 3 of 4 with a margin of 1, and on 2 of 3 with one of 8: no T is right for both, and the best is between.
+    margins, right = np.array([1.0] * 4 + [8.0] * 3), np.array([0, 0, 0, 1, 0, 0, 1])
+    logits = np.stack([margins, np.zeros(7)], axis=1)
+
+    def loss(log_t: float) -> float:
+        return -log_softmax(logits / np.exp(log_t), axis=1)[np.arange(7), right].mean()
+
+    expected = np.exp(minimize_scalar(loss, bounds=(log(0.05), log(20)), method="bounded", options={"xatol": 1e-9}).x)
+    assert 1 / log(3) < expected < 8 / log(2)
+    assert fit_temperature(logits, right) == pytest.approx(expected, rel=1e-5)
+    # Of huge logits too, whose exponentials would not be finite.
+    assert fit_temperature(logits * 1e3, right) == pytest.approx(20)
+
+
+def test_a_temperature_may_be_below_one():
+    np.testing.assert_array_equal(apply_temperature(np.array([[1.0, 3.0]]), 0.5), [[2.0, 6.0]])

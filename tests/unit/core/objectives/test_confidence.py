@@ -186,3 +186,16 @@ def test_no_gradient_flows_through_the_hardened_predictions():
     bumps = np.eye(z.size).reshape(-1, *z.shape) * step
     slopes = [(loss(z + bump) - loss(z - bump)) / (2 * step) for bump in bumps]
     np.testing.assert_allclose(logits.grad.flatten().numpy(), slopes, atol=1e-6)
+
+
+def test_a_students_classes_are_ranked_by_its_probabilities_and_not_by_its_logits():
+    logits = torch.tensor([[0.0, 1.0], [0.0, 3.0], [4.0, 8.0], [1.0, 0.0]])
+    even = torch.full((4, 2), 0.5)
+    # z_0 - z_1 is -1, -3, -4 and 1: the upper half are the first row and the last.
+    assert confidence_targets(logits, even, 1.0).argmax(dim=1).tolist() == [0, 1, 1, 0]
+
+
+def test_two_rows_may_have_three_classes():
+    probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5]])
+    hardened = harden_to_prior(probabilities, torch.tensor([0.5, 0.0, 0.5]), ties=probabilities)
+    assert hardened.argmax(dim=1).tolist() == [0, 2]
