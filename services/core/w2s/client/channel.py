@@ -13,9 +13,10 @@ import grpc
 import grpc.aio
 
 from w2s.client.credentials import Bearer, channel_credentials
+from w2s.client.naming import Named
 from w2s.errors import FailedPrecondition
 
-# Only UNAVAILABLE is retried: every call of ours that changes anything is idempotent by request_id.
+# Only UNAVAILABLE is retried: every call of ours that makes something is idempotent by a request_id; see `naming`.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -84,13 +85,14 @@ def artifact_root() -> str:
 def connect(target: str) -> Iterator[grpc.Channel]:
     """A channel that waits for its server, retries what may be retried, and is closed at the end.
 
-    It speaks TLS and shows a token where the environment says so; see `w2s.client.credentials`.
+    It speaks TLS and shows a token where the environment says so; see `w2s.client.credentials`. A request
+    to make something gets a `request_id` where it has none, so that a retry does not make it twice.
 
     Raises:
         FailedPrecondition: The environment names a file that cannot be read.
     """
     with _channel(target) as channel:
-        yield grpc.intercept_channel(channel, Bearer())
+        yield grpc.intercept_channel(channel, Bearer(), Named())
 
 
 def _channel(target: str) -> grpc.Channel:

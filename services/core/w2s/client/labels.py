@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import grpc
@@ -15,6 +16,9 @@ from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 
 _BATCH = 128
 _TIMEOUT_S = 300.0
+# For how long a batch is asked for again, once the channel's own retries have failed.
+_PATIENCE_S, _PAUSE_S = 60.0, 0.5
+_BUSY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 def label_examples(
@@ -39,7 +43,7 @@ def label_examples(
 
     Raises:
         FailedPrecondition: The teacher is not there, was swapped for another, or cannot label one of them.
-        Unavailable: The supervisor cannot be reached.
+        Unavailable: The supervisor cannot be reached, or not for a minute.
         W2SError: The supervisor refuses for another reason.
     """
     rows: list[list[float]] = []
@@ -49,10 +53,7 @@ def label_examples(
         for start in range(0, len(examples), _BATCH):
             batch = [pb.Example(id=i, text=text, text_pair=pair) for i, text, pair in examples[start : start + _BATCH]]
             request = supervisor_pb2.LabelRequest(examples=batch, teacher=teacher, required_digest=version.digest)
-            try:
-                response = stub.Label(request, timeout=_TIMEOUT_S)
-            except grpc.RpcError as error:
-                raise _translated(error) from error
+            response = _patiently(stub, request)
             version, teacher = response.teacher, response.teacher.teacher
             failed = [label for label in response.labels if label.HasField("error")]
             if failed:
@@ -60,6 +61,20 @@ def label_examples(
             rows += [list(label.probabilities) for label in response.labels]
             tick(len(rows), len(examples))
     return np.array(rows, dtype=np.float32), version
+
+
+def _patiently(
+    stub: supervisor_pb2_grpc.SupervisorServiceStub, request: supervisor_pb2.LabelRequest
+) -> supervisor_pb2.LabelResponse:
+    """Asks again while the supervisor is busy or away: what it has answered of other batches is not lost."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return stub.Label(request, timeout=_TIMEOUT_S)
+        except grpc.RpcError as error:
+            if not isinstance(error, grpc.Call) or error.code() not in _BUSY or time.monotonic() + _PAUSE_S > until:
+                raise _translated(error) from error
+        time.sleep(_PAUSE_S)
 
 
 def _translated(error: grpc.RpcError) -> W2SError:

@@ -35,6 +35,7 @@ class Supervisor(supervisor_pb2_grpc.SupervisorServiceServicer):
 @pytest.fixture
 def supervisor(monkeypatch):
     monkeypatch.setattr(labels, "_BATCH", 2)
+    monkeypatch.setattr(labels, "_PATIENCE_S", 0.0)
     servicer, server = Supervisor(), grpc.server(ThreadPoolExecutor(1))
     supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(servicer, server)
     servicer.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
@@ -76,3 +77,20 @@ def test_a_supervisor_that_is_away_for_a_moment_is_asked_again(supervisor):
     with pytest.raises(Unavailable):
         label_examples(supervisor.target, EXAMPLES[:1])
     assert len(supervisor.requests) > 1
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+def test_a_supervisor_that_is_back_within_the_patience_is_not_given_up(supervisor, monkeypatch, code):
+    monkeypatch.setattr(labels, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(labels, "_PAUSE_S", 0.01)
+
+    class Busy(list):
+        def append(self, request):
+            super().append(request)
+            # More often than the channel itself asks again.
+            supervisor.code = code if len(self) in range(2, 8) else None
+
+    supervisor.requests = Busy()
+    found, _ = label_examples(supervisor.target, EXAMPLES)
+    np.testing.assert_array_equal(found[:, 0], [i / 8 for i in range(5)])
+    assert len(supervisor.requests) == 3 + 6
