@@ -36,6 +36,8 @@ DECISIVE = (
     "*.safetensors.index.json",
 )
 
+# Of the largest tokenizers that are published, tokenizer.json has some 35 MB.
+_MOST_SETTINGS = 256 << 20
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack")
 _SETTINGS = ("config.json", "tokenizer_config.json")
 _KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
@@ -88,6 +90,7 @@ def vet(path: Path, field: str) -> None:
             gguf_parameters(path)
             return
         vet_names([file.name for file in path.iterdir()], field)
+        _vet_sizes(path)
         vet_settings(path, field)
         for index in path.glob("*.safetensors.index.json"):
             _vet_index(index)
@@ -95,6 +98,14 @@ def vet(path: Path, field: str) -> None:
             _parameters(weights)
     except (KeyError, OSError, RecursionError, SafetensorError, ValueError) as error:
         raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
+
+
+def _vet_sizes(folder: Path) -> None:
+    # Libraries read them whole, and a file may say that it is larger than the disk.
+    for pattern in DECISIVE:
+        for file in folder.glob(pattern):
+            if file.suffix != ".safetensors" and file.stat().st_size > _MOST_SETTINGS:
+                raise ValueError(f"{file.name} is larger than {_MOST_SETTINGS >> 20} MiB")
 
 
 def vet_names(names: Collection[str], field: str) -> None:

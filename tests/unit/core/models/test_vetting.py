@@ -90,6 +90,17 @@ def test_damaged_settings_are_refused(folder):
     assert "cannot be loaded" in refused(folder)
 
 
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "model.safetensors.index.json", "additional_chat_templates/a.jinja"]
+)
+def test_settings_that_are_larger_than_any_published_are_not_read(folder, name):
+    (folder / name).parent.mkdir(exist_ok=True)
+    with (folder / name).open("ab") as file:
+        # It takes no room on the disk, and would in memory.
+        file.truncate(1 << 40)
+    assert refused(folder) == f"cannot be loaded: {Path(name).name} is larger than 256 MiB"
+
+
 def test_an_adapter_is_refused(folder):
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/other"}')
     assert "is an adapter" in refused(folder)
@@ -108,6 +119,15 @@ def test_an_adapter_is_refused(folder):
         safetensors({"a": {**TENSOR, "shape": [2**31, 2**31]}}),
         safetensors({"a": {**TENSOR, "data_offsets": [24, 48]}}),
         safetensors({"a": {**TENSOR, "dtype": "F1"}}),
+        safetensors({"a": {**TENSOR, "shape": [2**62, 2**62, 0]}}),
+        safetensors({"a": {**TENSOR, "shape": [-2, -3]}}),
+        safetensors({"a": {**TENSOR, "shape": [2.0, 3]}}),
+        safetensors({"a": {**TENSOR, "data_offsets": [24, 0]}}),
+        safetensors({"a": TENSOR, "b": TENSOR}),
+        safetensors({"a": TENSOR, "b": {**TENSOR, "data_offsets": [12, 36]}}, b"\0" * 36),
+        safetensors({"a": TENSOR, "b": {**TENSOR, "data_offsets": [30, 54]}}, b"\0" * 54),
+        # An archive's directory is at a file's end.
+        safetensors(data=b"\0" * 24 + b"PK\x05\x06" + b"\0" * 18),
         safetensors(data=b"\0" * 23),
     ],
 )
