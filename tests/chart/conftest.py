@@ -22,12 +22,36 @@ APIS = (
     "monitoring.coreos.com/v1",
     "pipelines.kubeflow.org/v2beta1",
     "gateway.networking.k8s.io/v1/GRPCRoute",
+    "gateway.networking.k8s.io/v1/HTTPRoute",
 )
 
 
 def one(objects, kind, name):
     """The object of a kind and name."""
     return next(o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
+
+
+def pod_specs(objects):
+    """The pods of objects, by kind and name."""
+    for found in objects:
+        name = f"{found['kind']}/{found['metadata']['name']}"
+        if found["kind"] in ("Deployment", "Job"):
+            yield name, found["spec"]["template"]["spec"]
+        elif found["kind"] == "Pod":
+            yield name, found["spec"]
+        elif found["kind"] == "InferenceService":
+            yield name, _predictor(objects, found["spec"]["predictor"])
+        elif found["kind"] == "ClusterTrainingRuntime":
+            for job in found["spec"]["template"]["spec"]["replicatedJobs"]:
+                yield name, job["template"]["spec"]["template"]["spec"]
+
+
+def _predictor(objects, predictor):
+    """A predictor's pod, which a runtime's containers are in where it has none."""
+    if "containers" in predictor:
+        return predictor
+    runtime = one(objects, "ServingRuntime", predictor["model"]["runtime"])["spec"]
+    return {**predictor, "containers": runtime["containers"], "volumes": runtime["volumes"]}
 
 
 @pytest.fixture(scope="session")
