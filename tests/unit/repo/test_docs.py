@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -37,6 +38,19 @@ def test_links_lead_somewhere(file):
         if not found.exists() or (anchor and found.suffix == ".md" and anchor not in anchors(found)):
             broken.append(target)
     assert broken == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "```sh" in (ROOT / file).read_text()])
+def test_targets_and_modules_of_commands_exist(file):
+    lines = [
+        line
+        for block in re.findall(r"```sh\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
+        for line in block.splitlines()
+    ]
+    targets = {line.split()[1] for line in lines if line.startswith("make ")}
+    assert targets - set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) == set()
+    modules = {line.split()[2] for line in lines if line.startswith("python -m ")}
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
