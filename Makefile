@@ -14,7 +14,8 @@ VERSION     := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' services/core/w2s
 TASK   ?= boolq_relevance
 
 FAULTS := $(addprefix tests/integration/test_,fuzz.py labeling.py trainjob.py trainer.py evaluator.py comparisons.py \
-  trainer_faults.py trainer_objectives.py replicas.py remote_teachers.py swaps.py evaluations.py monitor.py)
+  trainer_faults.py trainer_objectives.py replicas.py remote_teachers.py swaps.py evaluations.py monitor.py \
+  network_faults.py host_faults.py kill_faults.py)
 
 COVERED := $(addprefix tests/integration/test_,access.py cli.py comparisons.py evaluations.py events.py labeling.py \
   monitor.py scaffolding.py swaps.py trainer_runs.py)
@@ -72,8 +73,12 @@ e2e: setup ## Run every pipeline's tiny preset on real weights (half an hour on 
 	$(BIN)/pytest -m slow -s tests/e2e/presets
 
 .PHONY: faults
-faults: setup ## Run every test of kills and restarts, and ten thousand fuzzed requests.
+faults: setup ## Run every test of kills, bad networks, disks and clocks, and ten thousand fuzzed requests (W2S_FAULT_ROUNDS=3 of kills).
 	W2S_FUZZ=10000 $(BIN)/pytest $(PARALLEL) -m "not slow" $(FAULTS)
+
+.PHONY: soak
+soak: setup ## Keep all services busy and assert that none leaks or fails a call (W2S_SOAK_S=120 seconds); writes out/soak.json.
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.soak
 
 .PHONY: e2e-postgres
 e2e-postgres: setup ## Run what shares a database on a real PostgreSQL (needs Debian's postgresql).

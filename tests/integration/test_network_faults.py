@@ -6,9 +6,11 @@ import contextlib
 import random
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
+from support import postgres
 from support.faults import ANY, CLASSES, examples, examples_dataset, model_teacher, prompts_dataset
 from support.proxy import proxied
 from support.text_generation import running
@@ -234,3 +236,34 @@ def test_a_job_whose_teacher_is_behind_a_bad_network_ends_with_the_same_labels(c
         ended = client.ended(job)
     assert ended.status.state == SUCCEEDED, ended.status.error.message
     assert (ended.labels.digest, ended.failed_rows, ended.status.attempt) == (whole.labels.digest, 0, 1)
+
+
+@pytest.mark.faults
+def test_a_database_behind_a_bad_network_is_missed_and_found_again(tmp_path, server, store, model_root):
+    if not Path("/usr/lib/postgresql").is_dir():
+        pytest.skip("needs Debian's postgresql")
+    dataset = examples_dataset(store, "database-cut-off", ROWS, CLASSES)
+    with postgres.running() as url, proxied(url.partition("@")[2]) as between:
+        flags = ["--no-allow-hub", "--threads=1", "--no-oip", "--chunk-rows=50", f"--model-roots={model_root}"]
+        shared = f"--database-url=postgresql+psycopg://w2s@{between.target}/postgres"
+        found = Server("supervisor", tmp_path, server.artifact_root).start(*flags, shared)
+        try:
+            with found.client() as client:
+                topics = client.RegisterTeacher(teacher_id="topics", spec=model_teacher(model_root, "topics"))
+                assert client.activate(topics, gate=ANY).status.state == SUCCEEDED
+                whole = client.ended(client.LabelDataset(dataset=dataset))
+                between.set("refuse")
+                with grpc.insecure_channel(found.target) as channel, pytest.raises(grpc.RpcError) as caught:
+                    supervisor_pb2_grpc.SupervisorServiceStub(channel).GetTeacher(
+                        pb.GetTeacherRequest(name="teachers/topics"), timeout=20
+                    )
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE, caught.value.details()
+                assert "the database cannot be used now" in caught.value.details()
+                between.set("pass")
+                job = client.LabelDataset(dataset=dataset, request_id="database-cut-off")
+                with disturbed(between, "database"):
+                    ended = client.ended(job)
+                assert [one.name for one in client.ListLabelingJobs().labeling_jobs] == [job.name, whole.name]
+        finally:
+            found.kill()
+    assert (ended.status.state, ended.labels.digest) == (SUCCEEDED, whole.labels.digest), ended.status.error.message

@@ -1,0 +1,270 @@
+"""Keeps all services busy for a while, and asserts that none leaks or fails a call: `make soak`; writes out/soak.json.
+
+Real processes and tiny models. Clients label online, a job labels in bulk, teachers are swapped every few
+seconds, and observations reach the monitor. W2S_SOAK_S says for how many seconds, 120 unless set.
+
+What must hold:
+- The slope of each service's memory after the warm-up, by Theil and Sen (the median of the slopes between all
+  pairs of samples, which outliers do not move), is at most `SLOPE_MIB` MiB a minute.
+- The median of open files in the last quarter exceeds that in the second by `FILES` at most.
+- No call fails but those that a limit of ours sheds (RESOURCE_EXHAUSTED), and no job at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import psutil
+from helpers.tiny_models import byte_tokenizer, headed
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import theilslopes
+from support.faults import ANY, CLASSES, examples, examples_dataset, model_teacher
+
+from w2s.artifacts import ArtifactStore
+from w2s.client import connect, follow
+from w2s.common.v1 import common_pb2 as common
+from w2s.evaluator.v1 import monitor_pb2, monitor_pb2_grpc
+from w2s.supervisor.v1 import supervisor_pb2 as pb
+from w2s.supervisor.v1 import supervisor_pb2_grpc
+from w2s_cli.local import LocalServices
+
+SECONDS = float(os.environ.get("W2S_SOAK_S", "120"))
+OUT = Path(__file__).parents[2] / "out" / "soak.json"
+# Two minutes tell a slope less well than half an hour does, in which caches fill, and the state grows by its jobs.
+SLOPE_MIB = 1.0 + 600 / SECONDS
+WARM_UP = 1 / 3
+FILES = 4
+CLIENTS, ROWS, SWAP_S, OBSERVATIONS = 4, 2000, 3.0, 20
+
+
+@dataclass
+class Seen:
+    """What calls met with, and how the services were meanwhile.
+
+    Attributes:
+        calls: Calls by kind and code.
+        seconds: How long those took that were answered, by kind.
+        wrong: The first words of what should not have been.
+        samples: (seconds since the start, MiB, open files), by service.
+    """
+
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    samples: dict[str, list[tuple[float, float, int]]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def call(self, kind: str) -> Any:
+        """Counts and times a call, and goes on whatever it met with."""
+        since = time.monotonic()
+        try:
+            yield
+        except grpc.RpcError as error:
+            code = error.code().name
+            if code != "RESOURCE_EXHAUSTED":
+                self.wrong.append(f"{kind}: {code}: {error.details()}")
+        except Exception as error:
+            code = type(error).__name__
+            self.wrong.append(f"{kind}: {code}: {error}")
+        else:
+            code = "OK"
+            self.seconds.setdefault(kind, []).append(time.monotonic() - since)
+        self.calls[kind, code] += 1
+
+
+class Soak:
+    """The services, and those who keep them busy."""
+
+    def __init__(self, folder: Path, services: LocalServices) -> None:
+        self.seen, self.over = Seen(), threading.Event()
+        self._services = services
+        self._since = time.monotonic()
+        store = ArtifactStore(services.artifact_root)
+        self._dataset = examples_dataset(store, "soak", ROWS, CLASSES)
+        with self._supervisor() as stub:
+            for id_ in ("one", "two"):
+                request = pb.RegisterTeacherRequest(teacher_id=id_, spec=model_teacher(folder, id_))
+                stub.RegisterTeacher(request, timeout=60)
+            _activate(stub, "teachers/one")
+
+    def run(self) -> None:
+        """Works until the time is over."""
+        workers = [self._label] * CLIENTS + [self._bulk, self._swap, self._observe, self._sample]
+        threads = [threading.Thread(target=worker) for worker in workers]
+        self._since = time.monotonic()
+        for thread in threads:
+            thread.start()
+        self.over.wait(SECONDS)
+        self.over.set()
+        for thread in threads:
+            thread.join()
+
+    def _label(self) -> None:
+        rows = examples(64)
+        with self._supervisor() as stub:
+            number = 0
+            while not self.over.wait(0.02):
+                number += 1
+                batch = rows[number % 32 : number % 32 + 1 + number % 8]
+                with self.seen.call("label"):
+                    assert len(stub.Label(pb.LabelRequest(examples=batch), timeout=30).labels) == len(batch)
+
+    def _bulk(self) -> None:
+        with self._supervisor() as stub:
+            while not self.over.wait(0.5):
+                with self.seen.call("bulk"):
+                    request = pb.LabelDatasetRequest(dataset=self._dataset, teacher="teachers/one")
+                    job = stub.LabelDataset(request, timeout=30)
+                    follow(stub.WatchLabelingJob, pb.WatchLabelingJobRequest(name=job.name))
+
+    def _swap(self) -> None:
+        with self._supervisor() as stub:
+            number = 0
+            while not self.over.wait(SWAP_S):
+                number += 1
+                with self.seen.call("swap"):
+                    _activate(stub, f"teachers/{('one', 'two')[number % 2]}")
+
+    def _observe(self) -> None:
+        with connect(self._services.services["evaluator"].grpc) as channel:
+            stub = monitor_pb2_grpc.MonitorServiceStub(channel)
+            spec = monitor_pb2.StudentSpec(dimension="topic", label_names=CLASSES, labels_per_second=50)
+            stub.RegisterStudent(monitor_pb2.RegisterStudentRequest(student_id="soak", spec=spec), timeout=30)
+            number = 0
+            while not self.over.wait(0.5):
+                rows = range(number, number + OBSERVATIONS)
+                number += OBSERVATIONS
+                with self.seen.call("observe"):
+                    (told,) = stub.Observe(iter([_observations(rows)]), timeout=30)
+                    assert told.accepted == OBSERVATIONS, told
+                with self.seen.call("report"):
+                    stub.GetMonitorReport(monitor_pb2.GetMonitorReportRequest(name="students/soak"), timeout=30)
+
+    def _sample(self) -> None:
+        processes = {name: psutil.Process(one.process.pid) for name, one in self._services.services.items()}
+        while not self.over.wait(1):
+            for name, process in processes.items():
+                with self.seen.call("alive"):
+                    sample = time.monotonic() - self._since, process.memory_info().rss / 2**20, process.num_fds()
+                    self.seen.samples.setdefault(name, []).append(sample)
+
+    @contextlib.contextmanager
+    def _supervisor(self) -> Any:
+        with connect(self._services.services["supervisor"].grpc) as channel:
+            yield supervisor_pb2_grpc.SupervisorServiceStub(channel)
+
+
+def _activate(stub: Any, name: str) -> None:
+    swap = stub.ActivateTeacher(pb.ActivateTeacherRequest(name=name, gate=ANY), timeout=30)
+    follow(stub.WatchActivation, pb.WatchActivationRequest(name=swap.name))
+
+
+def _observations(numbers: range) -> monitor_pb2.ObserveRequest:
+    rows = [
+        monitor_pb2.Observation(
+            example=common.Example(id=f"o{number}", text=f"text {number} of the stream"), probabilities=(0.7, 0.2, 0.1)
+        )
+        for number in numbers
+    ]
+    return monitor_pb2.ObserveRequest(student="students/soak", observations=rows)
+
+
+def figures(seen: Seen) -> dict[str, Any]:
+    """What was found, as JSON."""
+    return {
+        "seconds": SECONDS,
+        "slope_bound_mib_per_minute": SLOPE_MIB,
+        "services": {name: _service(samples) for name, samples in seen.samples.items()},
+        "calls": {
+            kind: {
+                "codes": {code: count for (each, code), count in seen.calls.items() if each == kind},
+                "p50_ms": float(np.percentile(seconds, 50) * 1e3),
+                "p99_ms": float(np.percentile(seconds, 99) * 1e3),
+            }
+            for kind, seconds in seen.seconds.items()
+            if kind != "alive"
+        },
+        "wrong": seen.wrong[:20],
+    }
+
+
+def _service(samples: list[tuple[float, float, int]]) -> dict[str, float]:
+    times, memory, files = zip(*samples, strict=True)
+    warm = sum(time_ < SECONDS * WARM_UP for time_ in times)
+    slope = theilslopes(memory[warm:], times[warm:]).slope * 60
+    quarter = len(files) // 4
+    grown = statistics.median(files[-quarter:]) - statistics.median(files[quarter : 2 * quarter])
+    return {"mib": memory[-1], "mib_per_minute": float(slope), "files": files[-1], "files_grown": grown}
+
+
+def problems(found: dict[str, Any]) -> list[str]:
+    """What should not have been."""
+    said = list(found["wrong"])
+    for name, one in found["services"].items():
+        if one["mib_per_minute"] > SLOPE_MIB:
+            said.append(f"{name} grows by {one['mib_per_minute']:.2f} MiB a minute; {SLOPE_MIB:.2f} is the bound")
+        if one["files_grown"] > FILES:
+            said.append(f"{name} keeps {one['files_grown']:.0f} more files open")
+    return said
+
+
+def show(found: dict[str, Any], say: Callable[..., None]) -> None:
+    """Prints the figures as tables."""
+    table = Table("service", "MiB", "MiB/min", "files", "files grown")
+    for name, one in found["services"].items():
+        table.add_row(
+            name, f"{one['mib']:.0f}", f"{one['mib_per_minute']:+.2f}", f"{one['files']}", f"{one['files_grown']:+.0f}"
+        )
+    say(table)
+    table = Table("call", "codes", "p50 ms", "p99 ms")
+    for kind, one in found["calls"].items():
+        codes = ", ".join(f"{code} {count}" for code, count in one["codes"].items())
+        table.add_row(kind, codes, f"{one['p50_ms']:.1f}", f"{one['p99_ms']:.1f}")
+    say(table)
+
+
+def main() -> int:
+    """Soaks, and says whether all held: 0 where it did."""
+    console = Console()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, id_ in enumerate(("one", "two")):
+            headed("bert", seed=number, id2label=dict(enumerate(CLASSES))).save_pretrained(folder / id_)
+            byte_tokenizer().save_pretrained(folder / id_)
+        variables = {
+            "W2S_ALLOW_HUB": "false",
+            "W2S_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "W2S_MODEL_ROOTS": json.dumps([name]),
+            "W2S_LOG_LEVEL": "warning",
+        }
+        with LocalServices(folder / "services", variables=variables) as services:
+            soak = Soak(folder, services)
+            soak.run()
+    found = figures(soak.seen)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(found, indent=1))
+    show(found, console.print)
+    said = problems(found)
+    for problem in said:
+        console.print(problem, style="red")
+    return bool(said)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
