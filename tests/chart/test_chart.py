@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipelines.components import CONFIG_MAP, IMAGE
+from pipelines.components import CONFIG_MAP, IMAGE, TLS_FOLDER, TLS_SECRET
 
 from .conftest import APIS, CHART, ROOT, VALUES, one, pod_specs
 
@@ -127,6 +127,18 @@ def test_pipelines_find_the_services_in_each_namespace_that_they_run_in(rendered
     found = [o for o in rendered["secured"] if o["metadata"]["name"] == CONFIG_MAP]
     assert [o["metadata"]["namespace"] for o in found] == ["team", "kubeflow"]
     assert found[0]["data"] == found[1]["data"]
+
+
+def test_pipelines_are_told_of_tls_where_the_services_speak_it(rendered):
+    secured = one(rendered["secured"], "ConfigMap", CONFIG_MAP)["data"]
+    files = {name: path for name, path in secured.items() if name.endswith("_FILE")}
+    assert files == {
+        "W2S_SERVER_CA_FILE": f"{TLS_FOLDER}/ca.crt",
+        "W2S_CLIENT_CERT_FILE": f"{TLS_FOLDER}/tls.crt",
+        "W2S_CLIENT_KEY_FILE": f"{TLS_FOLDER}/tls.key",
+    }
+    # In the release's own namespace it is the one that the services have.
+    assert one(rendered["secured"], "Certificate", "w2s-tls")["spec"]["secretName"] == TLS_SECRET
 
 
 def test_pipelines_run_in_the_image_that_hooks_run_in(rendered):

@@ -46,12 +46,23 @@ def test_every_step_finds_the_services_and_ends_some_time(documents):
     executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(executors) == set(documents[0]["deploymentSpec"]["executors"])
     for executor in executors.values():
-        (entry,) = executor["configMapAsEnv"]
-        assert entry["configMapName"] == "w2s-endpoints"
+        entry, tls = executor["configMapAsEnv"]
+        assert entry["configMapName"] == tls["configMapName"] == "w2s-endpoints"
         assert {e["envVar"] for e in entry["keyToEnv"]} >= {"W2S_TRAINER_ADDRESS", "W2S_ARTIFACT_ROOT"}
-        (secret,) = executor["secretAsEnv"]
-        assert secret["optional"]
+        assert not entry["optional"]
         assert 0 < int(executor["activeDeadlineSeconds"]) <= 7 * 24 * 3600
+
+
+def test_what_a_cluster_may_ask_of_a_step_is_there_where_it_asks(documents):
+    for executor in documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        token, store = executor["secretAsEnv"]
+        _, tls = executor["configMapAsEnv"]
+        (files,) = executor["secretAsVolume"]
+        assert [part["optional"] for part in (token, store, tls, files)] == [True] * 4
+        assert (token["secretName"], store["secretName"]) == ("w2s-token", "w2s-store")
+        assert {"secretKey": "AWS_SECRET_ACCESS_KEY", "envVar": "AWS_SECRET_ACCESS_KEY"} in store["keyToEnv"]
+        assert (files["secretName"], files["mountPath"]) == ("w2s-tls", "/etc/w2s/tls")
+        assert "W2S_SERVER_CA_FILE" in [key["envVar"] for key in tls["keyToEnv"]]
 
 
 def test_waiting_steps_may_take_days_and_others_an_hour():
