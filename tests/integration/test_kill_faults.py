@@ -71,6 +71,8 @@ class Callers:
                 except grpc.RpcError as error:
                     if error.code().name not in TOLD:
                         self.wrong.append((method, error.code().name, error.details()))
+                except Exception as error:
+                    self.wrong.append((method, repr(error)))
                 time.sleep(0.02)
 
 
@@ -190,7 +192,9 @@ def test_a_supervisor_killed_in_any_call_keeps_what_it_said(start, store, model_
         ),
         "Score": lambda client, number: client.Score(completions=[completion], teacher="teachers/lm"),
         "Compare": lambda client, number: client.Compare(**compare),
-        "Generate": lambda client, number: list(client.Generate(prompt="say", teacher="teachers/lm", max_new_tokens=4)),
+        "Generate": lambda client, number: list(
+            client.Generate(prompts=["say"], teacher="teachers/lm", max_new_tokens=4)
+        ),
         "LabelDataset": lambda client, number: client.LabelDataset(
             dataset=dataset, teacher="teachers/topics", request_id=f"l-{number}"
         ),

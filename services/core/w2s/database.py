@@ -22,6 +22,14 @@ from w2s.outages import database_outage
 T = TypeVar("T")
 
 _SQLITE_PATIENCE_S = 30
+# libpq's own: a host that is gone without a word is noticed in half a minute, and not when the kernel gives it up.
+_POSTGRES = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 # Which of PostgreSQL's advisory locks is held while tables are made: "w2s" in ASCII.
 _TABLES_LOCK = 0x773273
 
@@ -122,7 +130,7 @@ def _file_of(engine: Engine) -> tuple[int, int] | None:
 def _engine(url: str) -> Engine:
     if _parsed(url).get_backend_name() != "sqlite":
         # A server may have gone and come back since a connection was last used.
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRES)
     engine = create_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S})
     _tune_sqlite(engine)
     return engine
