@@ -28,6 +28,7 @@ PROJECTS   := services/core services/supervisor services/trainer services/evalua
 PYPROJECTS := $(addsuffix /pyproject.toml,$(PROJECTS))
 PROTOS     := $(sort $(shell cd protos && find w2s -name '*.proto'))
 GOOGLE      = $(shell $(BIN)/python -c "import google.api, os; print(os.path.dirname(os.path.dirname(list(google.api.__path__)[0])))")
+PROTOC      = $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLE)
 
 ##@ Use
 
@@ -157,13 +158,17 @@ format: setup ## Format the code and fix what the linter can.
 .PHONY: lint-protos
 lint-protos: setup
 	@image=$$(mktemp --suffix .binpb); trap 'rm -f "$$image"' EXIT; \
-	$(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLE) --include_imports --include_source_info \
-	  --descriptor_set_out="$$image" $(PROTOS); \
-	$(BIN)/buf lint "$$image#format=binpb" --config protos/buf.yaml
+	$(PROTOC) --include_imports --include_source_info --descriptor_set_out="$$image" $(PROTOS); \
+	$(BIN)/buf lint "$$image#format=binpb" --config protos/buf.yaml; \
+	$(BIN)/buf breaking "$$image#format=binpb" --config protos/buf.yaml --against protos/released.binpb --exclude-imports
+
+.PHONY: protos-release
+protos-release: setup ## Take the protos for a release's, which those after it may only add to.
+	$(PROTOC) --include_imports --descriptor_set_out=protos/released.binpb $(PROTOS)
 
 .PHONY: protos
 protos: setup ## Generate the Python code of the protos.
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLE) \
+	PATH="$(abspath $(BIN)):$$PATH" $(PROTOC) \
 	  --python_out=services/core --grpc_python_out=services/core \
 	  --mypy_out=services/core --mypy_grpc_out=services/core $(PROTOS)
 
