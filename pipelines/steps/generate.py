@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 
 from pipelines.keys import content_key
 from pipelines.progress import format_line
@@ -19,10 +18,9 @@ from w2s.client import Endpoints, artifact_root, connect
 from w2s.common.v1 import common_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 
-_TIMEOUT_S = 600.0
-# Calls at once, which the supervisor batches; and prompts whose completions are kept together.
-_STREAMS = 8
-_CHUNK = 32
+_TIMEOUT_S = 3600.0
+# What one call asks for at most: continuations, tokens of all of them, and characters of prompts.
+_CONTINUATIONS, _TOKENS, _CHARACTERS = 64, 1 << 15, 500_000
 
 
 @step
@@ -59,40 +57,48 @@ def _rows(
 ) -> Iterator[Json]:
     """The rows of all prompts, in their order, chunk by chunk."""
     kept = store.workspace("datasets", key)
-    with connect(Endpoints.from_environment().supervisor) as channel, ThreadPoolExecutor(_STREAMS) as pool:
+    with connect(Endpoints.from_environment().supervisor) as channel:
         supervisor = supervisor_pb2_grpc.SupervisorServiceStub(channel)
-
-        def write(index: int) -> list[Json]:
-            return _complete(supervisor, prompts, index, request)
-
-        for start in range(0, len(prompts), _CHUNK):
-            content = kept.read(f"{start}.json")
+        for chunk in _chunks(prompts.prompts, request):
+            content = kept.read(f"{chunk.start}.json")
             if content is None:
-                chunk = range(start, min(start + _CHUNK, len(prompts)))
-                content = json.dumps([row for rows in pool.map(write, chunk) for row in rows]).encode()
-                kept.write(f"{start}.json", content)
+                content = json.dumps(_complete(supervisor, prompts, chunk, request)).encode()
+                kept.write(f"{chunk.start}.json", content)
             yield from json.loads(content)
-            done = pb.Progress(stage="generate", step=min(start + _CHUNK, len(prompts)), total_steps=len(prompts))
+            done = pb.Progress(stage="generate", step=chunk.stop, total_steps=len(prompts))
             print(format_line(item, done), flush=True)
+
+
+def _chunks(prompts: Sequence[str], request: supervisor_pb2.GenerateRequest) -> Iterator[range]:
+    """Prompts that are asked for together: which ones depends on nothing but them and the request."""
+    samples = max(1, request.samples)
+    most = max(1, min(_CONTINUATIONS, _TOKENS // max(1, request.max_new_tokens)) // samples)
+    start, characters = 0, 0
+    for index, prompt in enumerate(prompts):
+        if index > start and (index - start == most or characters + len(prompt) > _CHARACTERS):
+            yield range(start, index)
+            start, characters = index, 0
+        characters += len(prompt)
+    yield range(start, len(prompts))
 
 
 def _complete(
     supervisor: supervisor_pb2_grpc.SupervisorServiceStub,
     prompts: CompletionDataset,
-    index: int,
+    chunk: range,
     request: supervisor_pb2.GenerateRequest,
 ) -> list[Json]:
-    """The rows of one prompt, one a sample."""
+    """The rows of some prompts, one a sample."""
     samples = max(1, request.samples)
-    texts, by = [""] * samples, pb.TeacherVersion()
+    texts, by = [[""] * samples for _ in chunk], pb.TeacherVersion()
     asked = supervisor_pb2.GenerateRequest()
     asked.CopyFrom(request)
-    asked.prompt = prompts.prompts[index]
+    asked.prompts[:] = [prompts.prompts[index] for index in chunk]
     if asked.HasField("seed"):
-        # A seed of its own for each prompt: equal draws for all would be no sample of them.
-        asked.seed = (asked.seed + index) % 2**32
+        # The supervisor counts on from here: equal draws for all prompts would be no sample of them.
+        asked.seed = (asked.seed + chunk.start) % 2**32
     for part in supervisor.Generate(asked, timeout=_TIMEOUT_S):
-        texts[part.sample] += part.text
+        texts[part.prompt][part.sample] += part.text
         by = part.teacher
     return [
         {
@@ -104,5 +110,6 @@ def _complete(
             "teacher_digest": by.digest,
             "slice": prompts.slices[index] if prompts.slices else None,
         }
-        for sample, text in enumerate(texts)
+        for index, found in zip(chunk, texts, strict=True)
+        for sample, text in enumerate(found)
     ]

@@ -133,7 +133,7 @@ def test_bytes_that_are_no_utf8_are_refused_by_field(model_server, refused, meth
             pb.CompareRequest(pairs=[pb.CompletionPair(id="1", prompt="BAD", completion_a="a", completion_b="b")]),
             "pairs[0].prompt",
         ),
-        "Generate": (pb.GenerateRequest(prompt="p", stop=["BAD"]), "stop[0]"),
+        "Generate": (pb.GenerateRequest(prompts=["p"], stop=["BAD"]), "stop[0]"),
         "RegisterTeacher": (
             pb.RegisterTeacherRequest(teacher_id="BAD", spec=pb.TeacherSpec(model=pb.ModelBackend())),
             "teacher_id",
@@ -169,7 +169,7 @@ def test_teachers_that_are_not_there_are_not_found(oracle, refused):
         lambda: oracle.Label(examples=rows("a"), **asked),
         lambda: oracle.Score(completions=[completion], **asked),
         lambda: oracle.Compare(pairs=[pair], **asked),
-        lambda: list(oracle.Generate(prompt="a", **asked)),
+        lambda: list(oracle.Generate(prompts=["a"], **asked)),
         lambda: next(oracle.stub.LabelStream(iter([pb.LabelRequest(examples=rows("a"), **asked)]), timeout=30)),
         lambda: oracle.ActivateTeacher(name="teachers/nobody"),
         lambda: oracle.GetTeacher(name="teachers/nobody"),
@@ -189,7 +189,9 @@ def test_teachers_that_are_not_there_are_not_found(oracle, refused):
 @pytest.mark.parametrize(
     ("field", "fields"),
     [
-        ("prompt", {"prompt": ""}),
+        ("prompts", {"prompts": []}),
+        ("prompts", {"prompts": [""]}),
+        ("prompts", {"prompts": ["a"] * 65}),
         ("samples", {"samples": 65}),
         ("samples", {"samples": -1}),
         ("max_new_tokens", {"max_new_tokens": 8193}),
@@ -202,14 +204,14 @@ def test_teachers_that_are_not_there_are_not_found(oracle, refused):
         ("seed", {"seed": 1 << 32}),
         ("stop", {"stop": ["a", "b", "c", "d", "e"]}),
         ("stop", {"stop": [""]}),
-        ("prompt", {"prompt": "x" * 1_000_001}),
-        ("prompt", {"prompt": "word " * 3000}),
+        ("prompts[0]", {"prompts": ["x" * 1_000_001]}),
+        ("prompts[1]", {"prompts": ["a", "word " * 3000]}),
     ],
 )
 def test_generations_out_of_range_are_refused_by_field(oracle, publish, refused, field, fields):
     teacher = publish("lm", "plain-lm", **LANGUAGE_MODEL)
     with refused("INVALID_ARGUMENT", field):
-        list(oracle.Generate(**{"prompt": "a", "teacher": teacher.name, **fields}))
+        list(oracle.Generate(**{"prompts": ["a"], "teacher": teacher.name, **fields}))
 
 
 @pytest.mark.parametrize("teacher_id", ["", "Upper", "has space", "-a", "a-", "a_b", "a" * 64, "active", "a/b", "ä"])

@@ -116,15 +116,16 @@ def ensemble(oracle):
 
 @pytest.fixture
 def generate(oracle, lm):
-    """Runs a generation to its end: for each sample its text, tokens and finish reason."""
+    """Runs a generation to its end: for each prompt's samples, in their order, text, tokens and finish reason."""
 
-    def run(prompt, **fields):
+    def run(*prompts, **fields):
         found = {}
-        for piece in oracle.Generate(prompt=prompt, teacher=lm.name, **fields):
-            text, tokens, reason = found.get(piece.sample, ("", 0, 0))
+        for piece in oracle.Generate(prompts=prompts, teacher=lm.name, **fields):
+            at = piece.prompt, piece.sample
+            text, tokens, reason = found.get(at, ("", 0, 0))
             assert (piece.teacher, reason) == (lm.version, 0)
-            found[piece.sample] = (text + piece.text, tokens + piece.tokens, piece.finish_reason)
-        return [found[sample] for sample in range(len(found))]
+            found[at] = (text + piece.text, tokens + piece.tokens, piece.finish_reason)
+        return [found[at] for at in sorted(found)]
 
     return run
 
@@ -292,7 +293,7 @@ def test_a_language_model_without_a_cache_is_scored_and_does_not_generate(oracle
     np.testing.assert_allclose(score.token_log_likelihoods, expected, atol=1e-4)
     assert not score.HasField("reward")
     with refused("FAILED_PRECONDITION", words="continues no prompts"):
-        list(oracle.Generate(teacher=teacher.name, prompt="one"))
+        list(oracle.Generate(teacher=teacher.name, prompts=["one"]))
 
 
 def test_what_a_teacher_cannot_do_is_refused_with_what_it_can(oracle, publish, rewards, refused):
@@ -306,7 +307,7 @@ def test_what_a_teacher_cannot_do_is_refused_with_what_it_can(oracle, publish, r
     with refused("FAILED_PRECONDITION", words="only ABILITY_LABEL"):
         oracle.Compare(teacher=topics, pairs=[pair])
     with refused("FAILED_PRECONDITION", words="only ABILITY_LABEL"):
-        list(oracle.Generate(teacher=topics, prompt="a"))
+        list(oracle.Generate(teacher=topics, prompts=["a"]))
     with refused("FAILED_PRECONDITION", words="only ABILITY_COMPARE, ABILITY_SCORE"):
         oracle.Label(teacher=reward, examples=rows("a"))
 
@@ -453,6 +454,15 @@ def test_samples_are_repeatable_and_independent_of_how_many_there_are(generate):
     )
 
 
+def test_prompts_of_one_call_are_continued_as_each_alone(generate):
+    options = {"max_new_tokens": 12, "samples": 2, "temperature": 0.9, "seed": 2**32 - 1}
+    first, second = (
+        generate("once upon a time", **options),
+        generate("a much longer way to begin", **options | {"seed": 0}),
+    )
+    assert generate("once upon a time", "a much longer way to begin", **options) == [*first, *second]
+
+
 def test_a_stop_text_ends_a_continuation_and_is_left_out(generate):
     ((whole, _, _),) = generate("once upon a time", max_new_tokens=24)
     stop = whole[len(whole) // 2 :][:6]
@@ -468,14 +478,14 @@ def test_the_models_own_end_ends_a_continuation(oracle, publish, reference, mode
     GenerationConfig(eos_token_id=new[at]).save_pretrained(model_root / "ends")
     teacher = publish("ends", language_model=pb.LanguageModelReading())
 
-    pieces = list(oracle.Generate(teacher=teacher.name, prompt="once upon a time", max_new_tokens=24))
+    pieces = list(oracle.Generate(teacher=teacher.name, prompts=["once upon a time"], max_new_tokens=24))
     assert "".join(piece.text for piece in pieces) == reference.text("once upon a time", new[:at])
     assert (sum(piece.tokens for piece in pieces), pieces[-1].finish_reason) == (at + 1, EOS)
 
 
 def test_a_cancelled_generation_makes_room_for_the_next(oracle, lm, generate, refused, eventually, metric):
     before = metric("w2s_supervisor_generated_tokens_total", teacher=lm.name)
-    call = oracle.Generate(teacher=lm.name, prompt="once", max_new_tokens=2000)
+    call = oracle.Generate(teacher=lm.name, prompts=["once"], max_new_tokens=2000)
     next(call)
     with refused("RESOURCE_EXHAUSTED", words="1 generations are under way"):
         generate("once", max_new_tokens=1)
@@ -496,7 +506,7 @@ def test_a_cancelled_generation_makes_room_for_the_next(oracle, lm, generate, re
 def test_labels_are_answered_while_a_long_generation_runs(oracle, lm, publish):
     topics = publish("topics").name
     expected = oracle.Label(teacher=topics, examples=rows(*TEXTS))
-    call = oracle.Generate(teacher=lm.name, prompt="once", max_new_tokens=2000)
+    call = oracle.Generate(teacher=lm.name, prompts=["once"], max_new_tokens=2000)
     next(call)
     for _ in range(3):
         assert oracle.Label(teacher=topics, examples=rows(*TEXTS)).labels == expected.labels
@@ -677,6 +687,6 @@ def test_a_real_model_labels_by_a_prompt_and_continues(oracle):
         oracle.Label(teacher=teacher.name, examples=rows("Wonderful, I loved it.", "Terrible, I hated it."))
     )
     assert good[0] > bad[0]
-    pieces = oracle.Generate(teacher=teacher.name, prompt="The capital of France is", max_new_tokens=4)
+    pieces = oracle.Generate(teacher=teacher.name, prompts=["The capital of France is"], max_new_tokens=4)
     assert "".join(piece.text for piece in pieces).startswith(" Paris")
     oracle.UnregisterTeacher(name=teacher.name)

@@ -100,7 +100,7 @@ def test_a_server_teaches_as_any_other_does(client, server, toy, control):
     assert answer.teacher == teacher.version
     for label, text in zip(answer.labels, TEXTS, strict=True):
         np.testing.assert_allclose(label.probabilities, expected(text), rtol=1e-4)
-    pieces = list(client.Generate(prompt="the cat", max_new_tokens=4))
+    pieces = list(client.Generate(prompts=["the cat"], max_new_tokens=4))
     assert (sum(piece.tokens for piece in pieces), pieces[-1].finish_reason) == (4, pb.FINISH_REASON_LENGTH)
     assert {piece.teacher.digest for piece in pieces} == {teacher.version.digest}
     assert counted(server, "tokens_total", teacher=teacher.name) > 0

@@ -96,7 +96,7 @@ def test_rows_without_a_label_and_generated_tokens_are_counted(oracle, publish, 
     assert (total("labels_total", **teacher), total("failed_labels_total", **teacher)) == (1, 1)
     assert total("label_confidence_ratio_count", **teacher) == 1
 
-    list(oracle.Generate(prompt="once", samples=3, max_new_tokens=5, temperature=1, seed=1, **teacher))
+    list(oracle.Generate(prompts=["once"], samples=3, max_new_tokens=5, temperature=1, seed=1, **teacher))
     assert total("generated_tokens_total", **teacher) == 15
 
 
@@ -213,7 +213,7 @@ def test_calls_are_counted_by_the_code_that_they_end_with(oracle, topics, handle
     pinned = pb.LabelRequest(examples=rows("a"), required_digest="sha256:another")
     with refused("FAILED_PRECONDITION"):
         list(oracle.stub.LabelStream(iter([pinned]), timeout=30))
-    generation = oracle.Generate(prompt="once", teacher=lm.name, max_new_tokens=2000)
+    generation = oracle.Generate(prompts=["once"], teacher=lm.name, max_new_tokens=2000)
     next(generation)
     generation.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -61,9 +62,12 @@ class StandInSupervisor(supervisor_pb2_grpc.SupervisorServiceServicer):
             yield pb.GenerateResponse(teacher=self.version(request.teacher))
             time.sleep(0.01)
         for part in ("sample ", f"of {request.seed}"):
-            for sample in reversed(range(request.samples)):
+            for prompt, sample in reversed(
+                list(itertools.product(range(len(request.prompts)), range(request.samples)))
+            ):
                 text = f"{sample} {part}" if part == "sample " else part
-                yield pb.GenerateResponse(sample=sample, text=text, teacher=self.version(request.teacher))
+                by = self.version(request.teacher)
+                yield pb.GenerateResponse(prompt=prompt, sample=sample, text=text, teacher=by)
 
     def _take(self, request, context) -> None:
         self.requests.append(request)

@@ -94,11 +94,13 @@ class Desk:
         async with self._asked(target, Ability.COMPARE) as slot:
             return Answer(slot.teacher, await slot.backend.compare(pairs, length_normalized, lane))
 
-    async def generate(self, target: Target, sampling: Sampling) -> AsyncGenerator[tuple[Teacher, Piece], None]:
-        """Continues a prompt, piece by piece, each with its teacher; errors as `label`."""
+    async def generate(
+        self, target: Target, samplings: Sequence[Sampling]
+    ) -> AsyncGenerator[tuple[Teacher, Piece], None]:
+        """Continues prompts, piece by piece, each with its teacher; errors as `label`."""
         async with (
             self._asked(target, Ability.GENERATE) as slot,
-            aclosing(slot.backend.generate(sampling)) as pieces,
+            aclosing(slot.backend.generate(*samplings)) as pieces,
         ):
             async for piece in pieces:
                 self._metrics.generated(slot.teacher, piece.tokens)

@@ -122,10 +122,12 @@ def preference(id_: str, preferred: Preferred | W2SError) -> pb.Preference:
     )
 
 
-def generated(piece: Piece, teacher: Teacher) -> pb.GenerateResponse:
-    """Some more of a continuation."""
+def generated(piece: Piece, samples: int, teacher: Teacher) -> pb.GenerateResponse:
+    """Some more of a continuation, where each prompt has that many samples."""
+    prompt, sample = divmod(piece.sample, samples)
     return pb.GenerateResponse(
-        sample=piece.sample,
+        prompt=prompt,
+        sample=sample,
         text=piece.text,
         tokens=piece.tokens,
         finish_reason=_FINISH[piece.finish_reason],

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from w2s.errors import ResourceExhausted
+from w2s.errors import InvalidArgument, ResourceExhausted
 from w2s.models.inputs import Completion, Row, Sampling
 from w2s.rpc.convert import resource_id, to_model
 from w2s.supervisor.v1 import supervisor_pb2 as pb
@@ -21,6 +21,9 @@ from w2s_supervisor.limits import Limits
 
 # Requests of one stream that are answered at the same time; the server reads no further.
 _STREAM_WINDOW = 8
+# What one Generate call may ask for.
+_CONTINUATIONS = 64
+_SEEDS = 2**32
 
 
 class _Targeted(Protocol):
@@ -33,25 +36,38 @@ class _GenerateSpec(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    prompt: str
-    samples: int = Field(default=1, ge=0, le=64)
+    prompts: tuple[str, ...]
+    samples: int = Field(default=1, ge=0, le=_CONTINUATIONS)
     max_new_tokens: int = Field(default=128, ge=0, le=8192)
     temperature: float = Field(default=0.0, ge=0, le=100)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    seed: int | None = Field(default=None, ge=0, lt=1 << 32)
+    seed: int | None = Field(default=None, ge=0, lt=_SEEDS)
     stop: tuple[str, ...] = Field(default=(), max_length=4)
 
-    @field_validator("stop")
+    @field_validator("prompts", "stop")
     @classmethod
-    def _say_something(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
-        if "" in stop:
+    def _say_something(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in texts:
             raise ValueError("must not hold an empty text")
-        return stop
+        return texts
 
-    def sampling(self) -> Sampling:
-        """The request with its defaults."""
-        fields = self.model_dump()
-        return Sampling(**fields | {"samples": self.samples or 1, "max_new_tokens": self.max_new_tokens or 128})
+    def samplings(self) -> list[Sampling]:
+        """The request with its defaults, for each prompt.
+
+        Raises:
+            InvalidArgument: They are more continuations than a call may have.
+        """
+        samples = self.samples or 1
+        if (asked := len(self.prompts) * samples) > _CONTINUATIONS:
+            raise InvalidArgument(
+                "prompts", f"are {asked} continuations with their samples; a call may have {_CONTINUATIONS}"
+            )
+        fields = self.model_dump(exclude={"prompts"})
+        fields |= {"samples": samples, "max_new_tokens": self.max_new_tokens or 128}
+        return [
+            Sampling(prompt, **fields | {"seed": None if self.seed is None else (self.seed + index) % _SEEDS})
+            for index, prompt in enumerate(self.prompts)
+        ]
 
 
 class Queries:
@@ -136,16 +152,16 @@ class Queries:
         )
 
     async def generate(self, request: pb.GenerateRequest) -> AsyncGenerator[pb.GenerateResponse, None]:
-        """A continuation, piece by piece."""
-        sampling = to_model(request, _GenerateSpec, "").sampling()
-        self._limits.check_texts([("prompt", sampling.prompt)])
+        """Continuations, piece by piece."""
+        samplings = to_model(request, _GenerateSpec, "").samplings()
+        self._limits.check_texts([(f"prompts[{index}]", one.prompt) for index, one in enumerate(samplings)])
         if self._generations >= self._max_generations:
             raise ResourceExhausted(f"{self._generations} generations are under way, which is the limit")
         self._generations += 1
         try:
-            async with aclosing(self._desk.generate(target(request), sampling)) as pieces:
+            async with aclosing(self._desk.generate(target(request), samplings)) as pieces:
                 async for teacher, piece in pieces:
-                    yield messages.generated(piece, teacher)
+                    yield messages.generated(piece, samplings[0].samples, teacher)
         finally:
             self._generations -= 1
 

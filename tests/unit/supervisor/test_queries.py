@@ -114,7 +114,9 @@ async def test_scores_and_comparisons_have_the_limits_of_labels(queries, method,
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"prompt": "x" * 41}, "^prompt: has 41"),
+        ({"prompts": ["x", "x" * 41]}, r"^prompts\[1\]: has 41"),
+        ({"prompts": ["x", ""]}, "^prompts: must not hold an empty text"),
+        ({"prompts": ["x", "x"], "samples": 33}, "^prompts: are 66 continuations"),
         ({"samples": 65}, "^samples: "),
         ({"max_new_tokens": 8193}, "^max_new_tokens: "),
         ({"temperature": -1.0}, "^temperature: "),
@@ -127,4 +129,4 @@ async def test_scores_and_comparisons_have_the_limits_of_labels(queries, method,
 )
 async def test_a_generation_out_of_its_ranges_is_refused(queries, fields, problem):
     with pytest.raises(InvalidArgument, match=problem):
-        await anext(queries.generate(pb.GenerateRequest(**{"prompt": "p", **fields})))
+        await anext(queries.generate(pb.GenerateRequest(**{"prompts": ["p"], **fields})))

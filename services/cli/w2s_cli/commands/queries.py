@@ -68,7 +68,7 @@ def generate(
     """Have a teacher go on with a text, shown as it is written."""
     with failures_shown(), Client() as client:
         request = pb.GenerateRequest(
-            prompt=typer.get_text_stream("stdin").read() if prompt == "-" else prompt,
+            prompts=[typer.get_text_stream("stdin").read() if prompt == "-" else prompt],
             teacher=_name(teacher),
             max_new_tokens=max_new_tokens,
             temperature=temperature,

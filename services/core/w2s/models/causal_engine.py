@@ -152,12 +152,16 @@ class CausalEngine(Engine):
         if not self.generates:
             return super().decoder(*samplings)
         prompts = []
-        for prompt in each(self._decoder_prompts.encode, [sampling.prompt for sampling in samplings], "prompt"):
+        texts = [sampling.prompt for sampling in samplings]
+        for index, prompt in enumerate(each(self._decoder_prompts.encode, texts, "prompts")):
+            field = f"prompts[{index}]" if len(texts) > 1 else "prompts"
+            if isinstance(prompt, InvalidArgument):
+                raise InvalidArgument(field, prompt.problem)
             if isinstance(prompt, W2SError):
                 raise prompt
             if len(prompt) >= self._limit:
                 raise InvalidArgument(
-                    "prompt", f"has {len(prompt)} tokens; this model reads {self._limit} at most, with what follows"
+                    field, f"has {len(prompt)} tokens; this model reads {self._limit} at most, with what follows"
                 )
             prompts.append(prompt)
         return SamplingDecoder(

@@ -151,12 +151,15 @@ def teacher(teachers: Teachers, source: Parent) -> Answer:
 
     def answer(questions: Sequence[Question], tick: Tick) -> list[list[str]]:
         answers: list[list[str]] = []
-        for question in questions:
+        # A call has one seed for all its prompts, and each question its own.
+        greedy = questions[0].sampling.temperature == 0
+        for batch in _batches(questions) if greedy else ([question] for question in questions):
             check = partial(tick, len(answers), len(questions))
             try:
-                answers.append(teachers.answers(source, question.sampling, check))
+                answers += teachers.answers(source, [question.sampling for question in batch], check)
             except FailedPrecondition as error:
-                raise FailedPrecondition(f"{question.id}: {error.message}") from error
+                named = batch[0].id if len(batch) == 1 else f"{batch[0].id} to {batch[-1].id}"
+                raise FailedPrecondition(f"{named}: {error.message}") from error
         return answers
 
     return answer

@@ -100,15 +100,22 @@ class Teachers:
                 tick(len(margins), len(pairs))
         return np.array(margins)
 
-    def answers(self, teacher: Parent, sampling: Sampling, check: Check) -> list[str]:
-        """A teacher's continuations of a prompt, at most `MAX_SAMPLES`.
+    def answers(self, teacher: Parent, samplings: Sequence[Sampling], check: Check) -> list[list[str]]:
+        """A teacher's continuations of prompts, all together at most `MAX_SAMPLES`.
+
+        Args:
+            teacher: Who is asked.
+            samplings: How to continue each, alike but for the prompt; of several prompts greedily, since a call has
+                one seed.
+            check: May raise to stop the work.
 
         Raises:
-            FailedPrecondition: The teacher is another now, or cannot read the prompt.
+            FailedPrecondition: The teacher is another now, or cannot read a prompt.
             Unavailable: The supervisor does not answer.
         """
+        sampling = samplings[0]
         request = pb.GenerateRequest(
-            prompt=sampling.prompt,
+            prompts=[one.prompt for one in samplings],
             teacher=teacher.uri,
             required_digest=teacher.digest,
             samples=sampling.samples,
@@ -119,7 +126,7 @@ class Teachers:
             stop=sampling.stop,
         )
         with self._stub() as stub:
-            return _patiently(lambda: _read(stub.Generate(request, timeout=_GENERATE_TIMEOUT_S), check), check)
+            return _patiently(lambda: _read(stub.Generate(request, timeout=_GENERATE_TIMEOUT_S), request, check), check)
 
     @contextmanager
     def _stub(self) -> Iterator[supervisor_pb2_grpc.SupervisorServiceStub]:
@@ -127,15 +134,15 @@ class Teachers:
             yield supervisor_pb2_grpc.SupervisorServiceStub(channel)
 
 
-def _read(call: Any, check: Check) -> list[str]:
-    texts: dict[int, str] = {}
+def _read(call: Any, request: pb.GenerateRequest, check: Check) -> list[list[str]]:
+    texts = [[""] * request.samples for _ in request.prompts]
     try:
         for piece in call:
             check()
-            texts[piece.sample] = texts.get(piece.sample, "") + piece.text
+            texts[piece.prompt][piece.sample] += piece.text
     finally:
         call.cancel()
-    return [texts[sample] for sample in sorted(texts)]
+    return texts
 
 
 def _patiently(ask: Callable[[], T], check: Check = lambda: None) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,16 @@ class ModelAnswers(Backend):
         answers = [item if isinstance(item, W2SError) else next(results) for item in encoded]
         return [answer if isinstance(answer, W2SError) else self._scored(answer) for answer in answers]
 
-    async def generate(self, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, *samplings: Sampling) -> AsyncGenerator[Piece, None]:
         """As `Backend.generate`; others' batches take turns with its steps."""
-        decoder = await self._threads.model(self._engine.decoder, sampling)
-        while not decoder.done:
-            for piece in await self._threads.model(decoder.step):
-                yield piece
+        together = await self._threads.model(lambda: self._engine.batches)
+        first = 0
+        for batch in [samplings] if together else [(sampling,) for sampling in samplings]:
+            decoder = await self._threads.model(self._engine.decoder, *batch)
+            while not decoder.done:
+                for piece in await self._threads.model(decoder.step):
+                    yield replace(piece, sample=first + piece.sample)
+            first += sum(sampling.samples for sampling in batch)
 
     async def close(self) -> None:
         """Frees the model's memory, whoever still holds on to this."""

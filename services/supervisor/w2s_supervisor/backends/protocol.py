@@ -142,8 +142,12 @@ class Backend:
         scores = await self.score([completion for pair in pairs for completion in pair], lane)
         return [prefer(a, b, length_normalized) for a, b in zip(scores[::2], scores[1::2], strict=True)]
 
-    def generate(self, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        """Continues a prompt, piece by piece; errors as `label`. Closing it ends the work."""
+    def generate(self, *samplings: Sampling) -> AsyncGenerator[Piece, None]:
+        """Continues prompts, piece by piece; errors as `label`. Closing it ends the work.
+
+        Args:
+            samplings: How to continue each, alike but for prompt and seed; their samples are numbered through.
+        """
         raise FailedPrecondition("this teacher cannot generate")
 
     async def close(self) -> None:

@@ -190,10 +190,12 @@ def test_bfloat16_is_close_to_float32():
 
 def test_a_prompt_that_fills_the_context_is_refused():
     lm = engine(bos=True)
-    with pytest.raises(InvalidArgument, match="prompt: has 128 tokens; this model reads 128 at most"):
+    with pytest.raises(InvalidArgument, match="prompts: has 128 tokens; this model reads 128 at most"):
         lm.decoder(Sampling("a" * 127))
-    with pytest.raises(InvalidArgument, match="prompt: cannot be tokenized"):
+    with pytest.raises(InvalidArgument, match="prompts: cannot be tokenized"):
         lm.decoder(Sampling("\ud800"))
+    with pytest.raises(InvalidArgument, match=r"prompts\[1\]: has 128 tokens"):
+        lm.decoder(Sampling("a"), Sampling("a" * 127))
 
 
 # On real weights, with a tokenizer that merges.

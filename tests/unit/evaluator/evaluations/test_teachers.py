@@ -62,15 +62,22 @@ def test_a_pair_that_the_teacher_cannot_read_is_named(teachers):
 
 def test_answers_come_by_sample_whatever_order_they_are_sent_in(teachers, supervisor):
     sampling = Sampling("ask", samples=3, max_new_tokens=5, temperature=0.5, top_p=0.9, seed=7, stop=("\n",))
-    found = teachers.answers(parent("generate"), sampling, never)
-    assert found == [f"{n} sample of 7" for n in range(3)]
+    found = teachers.answers(parent("generate"), [sampling], never)
+    assert found == [[f"{n} sample of 7" for n in range(3)]]
     (request,) = supervisor.requests
     assert (request.max_new_tokens, request.temperature, request.top_p, list(request.stop)) == (5, 0.5, 0.9, ["\n"])
 
 
+def test_prompts_of_one_call_are_told_apart(teachers, supervisor):
+    samplings = [Sampling(text, samples=2, max_new_tokens=5, seed=7) for text in ("ask", "ask more")]
+    found = teachers.answers(parent("generate"), samplings, never)
+    assert found == [[f"{n} sample of 7" for n in range(2)]] * 2
+    assert list(supervisor.requests[0].prompts) == ["ask", "ask more"]
+
+
 def test_a_busy_supervisor_is_asked_again(teachers, supervisor):
     supervisor.busy = 2
-    assert len(teachers.answers(parent("generate"), Sampling("ask", seed=0), never)) == 1
+    assert len(teachers.answers(parent("generate"), [Sampling("ask", seed=0)], never)) == 1
     assert len(supervisor.requests) == 3
 
 
@@ -78,12 +85,12 @@ def test_patience_ends(teachers, supervisor, monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE_S", 0.0)
     supervisor.busy = 100
     with pytest.raises(Unavailable, match="RESOURCE_EXHAUSTED: too much to do"):
-        teachers.answers(parent("generate"), Sampling("ask", seed=0), never)
+        teachers.answers(parent("generate"), [Sampling("ask", seed=0)], never)
 
 
 def test_another_version_is_refused(teachers):
     with pytest.raises(FailedPrecondition, match="is another teacher"):
-        teachers.answers(parent("generate", "sha256:" + "2" * 64), Sampling("ask", seed=0), never)
+        teachers.answers(parent("generate", "sha256:" + "2" * 64), [Sampling("ask", seed=0)], never)
 
 
 def test_a_stop_ends_the_waiting(teachers, supervisor):
@@ -94,4 +101,4 @@ def test_a_stop_ends_the_waiting(teachers, supervisor):
             raise Cancelled("stopped")
 
     with pytest.raises(Cancelled):
-        teachers.answers(parent("generate"), Sampling("ask", seed=0), check)
+        teachers.answers(parent("generate"), [Sampling("ask", seed=0)], check)

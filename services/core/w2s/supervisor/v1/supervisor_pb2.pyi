@@ -1651,11 +1651,11 @@ Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
 
 @_typing.final
 class GenerateRequest(_message.Message):
-    """Asks to continue a prompt."""
+    """Asks to continue prompts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PROMPT_FIELD_NUMBER: _builtins.int
+    PROMPTS_FIELD_NUMBER: _builtins.int
     TEACHER_FIELD_NUMBER: _builtins.int
     REQUIRED_DIGEST_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
@@ -1664,14 +1664,12 @@ class GenerateRequest(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
-    prompt: _builtins.str
-    """What to continue."""
     teacher: _builtins.str
     """The teacher to ask, `teachers/{teacher}`. Empty for the active one."""
     required_digest: _builtins.str
     """When set and not the teacher's digest, FAILED_PRECONDITION."""
     samples: _builtins.int
-    """How many continuations, in [1, 64]; 1 when 0."""
+    """How many continuations of each prompt, in [1, 64]; 1 when 0."""
     max_new_tokens: _builtins.int
     """Tokens of each at most, in [1, 8192]; 128 when 0."""
     temperature: _builtins.float
@@ -1682,8 +1680,15 @@ class GenerateRequest(_message.Message):
     """
     seed: _builtins.int
     """Makes sampling repeatable on the same teacher and machine, in [0, 2^32); another
-    result each time when unset.
+    result each time when unset. The prompt at index i draws with (seed + i) mod 2^32.
     """
+    @_builtins.property
+    def prompts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What to continue. Prompts of one call share batches, so that many are answered faster
+        than by a call each, and always in the same way. At most 64 continuations a call:
+        prompts times samples.
+        """
+
     @_builtins.property
     def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Texts that end a continuation and are left out of it, at most 4."""
@@ -1691,7 +1696,7 @@ class GenerateRequest(_message.Message):
     def __init__(
         self,
         *,
-        prompt: _builtins.str = ...,
+        prompts: _abc.Iterable[_builtins.str] | None = ...,
         teacher: _builtins.str = ...,
         required_digest: _builtins.str = ...,
         samples: _builtins.int = ...,
@@ -1703,7 +1708,7 @@ class GenerateRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_top_p", b"_top_p", "seed", b"seed", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_top_p", b"_top_p", "max_new_tokens", b"max_new_tokens", "prompt", b"prompt", "required_digest", b"required_digest", "samples", b"samples", "seed", b"seed", "stop", b"stop", "teacher", b"teacher", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_top_p", b"_top_p", "max_new_tokens", b"max_new_tokens", "prompts", b"prompts", "required_digest", b"required_digest", "samples", b"samples", "seed", b"seed", "stop", b"stop", "teacher", b"teacher", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -1727,14 +1732,17 @@ class GenerateResponse(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     TEACHER_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
     sample: _builtins.int
-    """Which continuation, in [0, samples)."""
+    """Which continuation of its prompt, in [0, samples)."""
     text: _builtins.str
     """What follows the text sent before; may be empty."""
     tokens: _builtins.int
     """Tokens generated for it."""
     finish_reason: Global___FinishReason.ValueType
     """Set on the last message of each continuation."""
+    prompt: _builtins.int
+    """Which prompt, in [0, prompts)."""
     @_builtins.property
     def teacher(self) -> _common_pb2.TeacherVersion:
         """The teacher that generates all of it."""
@@ -1747,10 +1755,11 @@ class GenerateResponse(_message.Message):
         tokens: _builtins.int = ...,
         finish_reason: Global___FinishReason.ValueType = ...,
         teacher: _common_pb2.TeacherVersion | None = ...,
+        prompt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["teacher", b"teacher"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "sample", b"sample", "teacher", b"teacher", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "prompt", b"prompt", "sample", b"sample", "teacher", b"teacher", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,17 +82,17 @@ class TextGenerationAnswers(Backend):
             await self._witness.confirm()
         return answers
 
-    async def generate(self, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, *samplings: Sampling) -> AsyncGenerator[Piece, None]:
         """As `Backend.generate`.
 
         n continuations are n requests with seeds of their own (`generation.seed_of`). A caller
         that does not read holds the request open, until its time is over.
         """
-        if len(sampling.stop) > _MOST_STOPS:
+        if len(samplings[0].stop) > _MOST_STOPS:
             raise InvalidArgument("stop", f"must have at most {_MOST_STOPS} texts")
         await self._witness.confirm()
 
-        async def stream(seed: int | None, give: Give) -> None:
+        async def stream(sampling: Sampling, seed: int | None, give: Give) -> None:
             known = False
 
             async def confirmed(event: Event) -> bool:
@@ -104,7 +104,7 @@ class TextGenerationAnswers(Backend):
 
             await self._server.stream(sampling, seed, confirmed)
 
-        pieces = continued(sampling, stream)
+        pieces = continued(samplings, stream)
         try:
             async for piece in pieces:
                 yield piece

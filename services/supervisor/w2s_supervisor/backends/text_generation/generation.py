@@ -1,4 +1,4 @@
-"""Several continuations of one prompt, streamed side by side."""
+"""Several continuations, streamed side by side."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from w2s_supervisor.backends.text_generation.client import Event, Give
 _AHEAD = 64
 _SEEDS = 2**32
 
-# Continues the prompt once, with a seed, and gives out the events.
-Stream = Callable[[int | None, Give], Awaitable[None]]
+# Continues a prompt once, with a seed, and gives out the events.
+Stream = Callable[[Sampling, int | None, Give], Awaitable[None]]
 
 
 def seed_of(sampling: Sampling, sample: int) -> int | None:
@@ -54,8 +54,8 @@ class StopText:
 class Trimmer:
     """Makes one continuation's pieces of a server's events."""
 
-    def __init__(self, sample: int, stops: Sequence[str]) -> None:
-        self._sample = sample
+    def __init__(self, index: int, stops: Sequence[str]) -> None:
+        self._index = index
         self._stop = StopText(stops)
         self._tokens = 0
 
@@ -69,20 +69,21 @@ class Trimmer:
         if not text and finish is None:
             return None
         tokens, self._tokens = self._tokens, 0
-        return Piece(self._sample, text, tokens, finish)
+        return Piece(self._index, text, tokens, finish)
 
 
-async def continued(sampling: Sampling, stream: Stream) -> AsyncGenerator[Piece, None]:
+async def continued(samplings: Sequence[Sampling], stream: Stream) -> AsyncGenerator[Piece, None]:
     """The pieces of all continuations as they come; closing it ends their streams.
 
     Args:
-        sampling: How to continue.
-        stream: Continues the prompt once.
+        samplings: How to continue each prompt; their samples are numbered through.
+        stream: Continues a prompt once.
     """
     ready: asyncio.Queue[Piece | Exception] = asyncio.Queue(_AHEAD)
-    tasks = [asyncio.create_task(_sample(sampling, sample, stream, ready)) for sample in range(sampling.samples)]
+    each = [(sampling, seed_of(sampling, sample)) for sampling in samplings for sample in range(sampling.samples)]
+    tasks = [asyncio.create_task(_sample(index, *one, stream, ready)) for index, one in enumerate(each)]
     try:
-        left = sampling.samples
+        left = len(tasks)
         while left:
             piece = await ready.get()
             if isinstance(piece, Exception):
@@ -96,12 +97,9 @@ async def continued(sampling: Sampling, stream: Stream) -> AsyncGenerator[Piece,
 
 
 async def _sample(
-    sampling: Sampling,
-    sample: int,
-    stream: Stream,
-    ready: asyncio.Queue[Piece | Exception],
+    index: int, sampling: Sampling, seed: int | None, stream: Stream, ready: asyncio.Queue[Piece | Exception]
 ) -> None:
-    trimmer = Trimmer(sample, sampling.stop)
+    trimmer = Trimmer(index, sampling.stop)
 
     async def give(event: Event) -> bool:
         piece = trimmer.feed(event)
@@ -110,6 +108,6 @@ async def _sample(
         return piece is None or piece.finish_reason is None
 
     try:
-        await stream(seed_of(sampling, sample), give)
+        await stream(sampling, seed, give)
     except Exception as error:  # whatever it is, the reader waits for it
         await ready.put(error)

@@ -87,6 +87,14 @@ async def test_each_sample_is_that_of_its_own_seed(writer):
     assert text_of(both[1]) == text_of(alone[0])
 
 
+@APIS
+async def test_prompts_of_one_call_are_continued_as_each_alone(writer):
+    samplings = [Sampling(prompt, samples=2, max_new_tokens=6, temperature=1.0, seed=5) for prompt in (PROMPT, "the")]
+    found = await gather(writer.generate(*samplings))
+    alone = [await gather(writer.generate(sampling)) for sampling in samplings]
+    assert [text_of(found[n]) for n in range(4)] == [text_of(one[n]) for one in alone for n in range(2)]
+
+
 def test_seeds_count_up_and_wrap():
     sampling = Sampling(PROMPT, samples=3, seed=2**32 - 2)
     assert [seed_of(sampling, sample) for sample in range(3)] == [2**32 - 2, 2**32 - 1, 0]
