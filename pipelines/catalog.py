@@ -23,6 +23,9 @@ from pipelines.plans import BasePlan
 from pipelines.weak_to_strong.dag import weak_to_strong
 from pipelines.weak_to_strong.outline import outline as outline_weak_to_strong
 from pipelines.weak_to_strong.plan import Plan as WeakToStrong
+from pipelines.weak_to_strong_answers.dag import weak_to_strong_answers
+from pipelines.weak_to_strong_answers.outline import outline as outline_answers
+from pipelines.weak_to_strong_answers.plan import Plan as Answers
 from pipelines.weak_to_strong_reasoning.dag import weak_to_strong_reasoning
 from pipelines.weak_to_strong_reasoning.outline import outline as outline_reasoning
 from pipelines.weak_to_strong_reasoning.plan import Plan as Reasoning
@@ -70,6 +73,12 @@ PIPELINES = {
     ),
     "weak-to-strong": Pipeline(
         "Weak-to-strong generalization (Burns et al. 2023)", weak_to_strong, WeakToStrong, outline_weak_to_strong
+    ),
+    "weak-to-strong-answers": Pipeline(
+        "Weak-to-strong generalization in written answers, such as chess moves (Burns et al. 2023)",
+        weak_to_strong_answers,
+        Answers,
+        outline_answers,
     ),
     "weak-to-strong-reasoning": Pipeline(
         "Weak-to-strong reasoning, by selection and by preferences (Yang et al. 2024)",

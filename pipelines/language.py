@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipelines.plans import Frozen, Model
+from pipelines.plans import Frozen, Model, one_of
 from pipelines.steps.items import Json, as_json
 from w2s.common.v1 import common_pb2 as pb
 from w2s.evaluator.v1 import evaluator_pb2
 from w2s.supervisor.v1 import supervisor_pb2
-from w2s.tasks import get_task
+from w2s.tasks import SplitSizes, get_task, list_tasks
 from w2s.trainer.v1 import trainer_pb2
 
 _SCORERS = {
@@ -20,6 +20,32 @@ _SCORERS = {
 METRICS = tuple(_SCORERS)
 # A base model goes on with a question of its own.
 STOP = "\n\nQuestion:"
+
+
+class Questions(Frozen):
+    """What is asked.
+
+    Attributes:
+        task: A task of questions whose answers can be marked.
+        train_rows: Questions with solutions, and again questions, which weak models answer.
+        test_rows: Questions of the test split.
+    """
+
+    task: str = one_of(*(task.name for task in list_tasks(kind="completions") if task.metric in METRICS))
+    train_rows: int = Field(ge=2)
+    test_rows: int = Field(ge=1)
+
+    @property
+    def sizes(self) -> SplitSizes:
+        """Rows of each split."""
+        return SplitSizes(
+            weak_train=self.train_rows, transfer=self.train_rows, validation=self.test_rows, test=self.test_rows
+        )
+
+    @property
+    def metric(self) -> str:
+        """What answers are marked by."""
+        return get_task(self.task).metric
 
 
 class Fitting(Frozen):
@@ -40,23 +66,27 @@ class Fitting(Frozen):
     lora_rank: int = Field(ge=0, le=512)
 
 
-class Writing(Frozen):
-    """How they write.
+class Greedy(Frozen):
+    """How they write the most probable completion.
 
     Attributes:
         max_new_tokens: Tokens of a completion at most.
+    """
+
+    max_new_tokens: int = Field(ge=1, le=8192)
+
+
+class Writing(Greedy):
+    """How they write, where several completions are drawn too.
+
+    Attributes:
+        max_new_tokens: As `Greedy.max_new_tokens`.
         samples: Completions of a prompt, where several are drawn.
         temperature: How they are drawn.
     """
 
-    max_new_tokens: int = Field(ge=1, le=8192)
     samples: int = Field(ge=1, le=64)
     temperature: float = Field(gt=0, le=100)
-
-
-def metric_of(task: str) -> str:
-    """What answers to a task are marked by."""
-    return get_task(task).metric
 
 
 def fit(
@@ -112,17 +142,17 @@ def solution(text: str) -> str:
     return f" {text.partition(STOP)[0].strip()}"
 
 
-def exam(task: str, writing: Writing, dataset: Json) -> evaluator_pb2.EvaluationSpec:
+def exam(task: str, writing: Greedy, dataset: Json) -> evaluator_pb2.EvaluationSpec:
     """Greedy answers to a dataset's prompts, marked against its completions, without a source."""
     return evaluator_pb2.EvaluationSpec(
         dataset=pb.DatasetRef(**dataset),
         generation=evaluator_pb2.Generation(
-            max_new_tokens=writing.max_new_tokens, stop=[STOP], scorers=[_SCORERS[metric_of(task)]]
+            max_new_tokens=writing.max_new_tokens, stop=[STOP], scorers=[_SCORERS[get_task(task).metric]]
         ),
     )
 
 
-def greedy(writing: Writing) -> Json:
+def greedy(writing: Greedy) -> Json:
     """A GenerateRequest, without prompt and teacher, for the most probable completion."""
     return as_json(supervisor_pb2.GenerateRequest(max_new_tokens=writing.max_new_tokens, stop=[STOP]))
 

@@ -19,19 +19,28 @@ Json = dict[str, Any]
 _ENCODINGS = {"pair": trainer_pb2.TEXT_ENCODING_PAIR, "single": trainer_pb2.TEXT_ENCODING_SINGLE}
 
 
-class Method(Frozen):
-    """What the methods are set to.
+class Chain(Frozen):
+    """What bootstrapping is set to.
 
     Attributes:
-        confidence_alpha: Weight of the student's own predictions in the confidence loss.
         bootstrapping_models: The models between supervisor and student, from small to large.
     """
 
-    confidence_alpha: float = Field(ge=0, le=1)
     bootstrapping_models: list[Model]
 
 
-def possible(values: list[str], among: tuple[str, ...], method: Method | None) -> list[str]:
+class Method(Chain):
+    """What the methods are set to.
+
+    Attributes:
+        bootstrapping_models: As `Chain.bootstrapping_models`.
+        confidence_alpha: Weight of the student's own predictions in the confidence loss.
+    """
+
+    confidence_alpha: float = Field(ge=0, le=1)
+
+
+def possible(values: list[str], among: tuple[str, ...], method: Chain | None) -> list[str]:
     """The methods of a plan, each once.
 
     Args:

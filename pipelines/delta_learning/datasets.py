@@ -7,20 +7,10 @@ from pipelines.keys import content_key
 from pipelines.language import solution
 from pipelines.steps.items import Json
 from pipelines.steps.keep import keep_dataset
+from pipelines.steps.select import solutions
 from w2s.artifacts import ArtifactRef, ArtifactStore
-from w2s.artifacts.schemas import COMPLETIONS_SCHEMA, PAIRS_SCHEMA
-from w2s.artifacts.tables import CompletionDataset, parent, read_completions, write_completions, write_pairs
-
-
-def questions(store: ArtifactStore, solved: Json) -> Json:
-    """The prompts of a dataset, without the ground truth beside them."""
-    found = _read(store, solved)
-    rows = [{"id": i, "prompt": p, "completion": ""} for i, p in zip(found.ids, found.prompts, strict=True)]
-    key = content_key("delta/questions", found.ref.digest)
-    parents = [parent("source", found)]
-    return keep_dataset(
-        store, key, COMPLETIONS_SCHEMA, parents, lambda path: write_completions(path, rows), config={"of": "prompts"}
-    )
+from w2s.artifacts.schemas import PAIRS_SCHEMA
+from w2s.artifacts.tables import CompletionDataset, parent, read_completions, write_pairs
 
 
 def arm_dataset(store: ArtifactStore, arm: str, chosen: Json, rejected: Json, tied: Json) -> Json:
@@ -31,7 +21,8 @@ def arm_dataset(store: ArtifactStore, arm: str, chosen: Json, rejected: Json, ti
         prompts were `dropped` because both answers are the same.
     """
     if arm == SFT:
-        return {"dataset": _answers(store, _read(store, chosen)), "rows": len(_read(store, chosen)), "dropped": 0}
+        made = solutions(store, chosen)
+        return {"dataset": made, "rows": len(_read(store, made)), "dropped": 0} if made else {"rows": 0, "dropped": 0}
     if arm == TIED:
         sources, firsts, seconds = _samples(_read(store, tied))
     else:
@@ -54,20 +45,6 @@ def arm_dataset(store: ArtifactStore, arm: str, chosen: Json, rejected: Json, ti
         store, key, PAIRS_SCHEMA, parents, lambda path: write_pairs(path, rows), config={"arm": arm}
     )
     return {**counted, "dataset": reference}
-
-
-def _answers(store: ArtifactStore, found: CompletionDataset) -> Json:
-    """Completions as they are trained on; without the ones that say nothing."""
-    rows = [
-        {"id": id_, "prompt": prompt, "completion": solution(text)}
-        for id_, prompt, text in zip(found.ids, found.prompts, found.completions, strict=True)
-        if solution(text).strip()
-    ]
-    key = content_key("delta/answers", found.ref.digest)
-    parents = [parent("chosen", found)]
-    return keep_dataset(
-        store, key, COMPLETIONS_SCHEMA, parents, lambda path: write_completions(path, rows), config={"arm": SFT}
-    )
 
 
 def _samples(found: CompletionDataset) -> tuple[list[CompletionDataset], list[str], list[str]]:

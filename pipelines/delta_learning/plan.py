@@ -4,40 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pipelines.language import METRICS, Fitting, Writing, metric_of
-from pipelines.plans import BasePlan, Frozen, Model, distinct, one_of
-from w2s.tasks import SplitSizes, list_tasks
+from pipelines.language import Fitting, Questions, Writing
+from pipelines.plans import BasePlan, Frozen, Model, distinct
 
 DELTA, REVERSED, TIED, SFT = "delta", "reversed", "tied", "sft"
 ARMS = (DELTA, REVERSED, TIED, SFT)
 STUDENT = "student"
 _TIED_SAMPLES = 2
-
-
-class Data(Frozen):
-    """What is answered.
-
-    Attributes:
-        task: A task of prompts whose answers can be marked; training never reads the marks.
-        train_rows: Solved prompts that models are warmed up on, and again prompts that teachers answer.
-        test_rows: Prompts of the test split.
-    """
-
-    task: str = one_of(*(task.name for task in list_tasks(kind="completions") if task.metric in METRICS))
-    train_rows: int = Field(ge=2)
-    test_rows: int = Field(ge=1)
-
-    @property
-    def sizes(self) -> SplitSizes:
-        """Rows of each split."""
-        return SplitSizes(
-            weak_train=self.train_rows, transfer=self.train_rows, validation=self.test_rows, test=self.test_rows
-        )
-
-    @property
-    def metric(self) -> str:
-        """What answers are marked by."""
-        return metric_of(self.task)
 
 
 class Models(Frozen):
@@ -99,7 +72,7 @@ class Plan(BasePlan):
         benchmarks: Tasks of the evaluation harness, before and after; none when empty.
     """
 
-    data: Data
+    data: Questions
     models: Models
     warm: Warm
     train: Fitting

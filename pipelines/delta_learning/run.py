@@ -10,6 +10,7 @@ from pipelines.steps.evaluate import evaluate, measure
 from pipelines.steps.generate import generate
 from pipelines.steps.guard import FAILED, SUCCEEDED, step
 from pipelines.steps.items import Json, from_json
+from pipelines.steps.select import questions
 from pipelines.steps.teach import register, teacher_spec
 from pipelines.steps.train import train
 from w2s.artifacts import ArtifactStore
@@ -55,10 +56,10 @@ def base(item: Json) -> Json:
     spec = from_json(item["evaluation"], evaluator_pb2.EvaluationSpec())
     spec.teacher.teacher, spec.teacher.required_digest = teacher["teacher"], teacher["digest"]
     made |= {"evaluation": measure(item["item"], spec, item["nonce"]), "benchmarks": _benchmarks(item, model)}
-    questions = data.questions(store, item["transfer"])
+    asked_of = questions(store, item["transfer"])
     for what, generation in (("written", item["generation"]), ("samples", item["samples"])):
         if generation:
-            wanted = {**asked, "item": f"{item['item']}:{what}", "dataset": questions, "nonce": item["nonce"]}
+            wanted = {**asked, "item": f"{item['item']}:{what}", "dataset": asked_of, "nonce": item["nonce"]}
             made[what] = generate({**wanted, "generation": generation}, teacher)
     return made
 

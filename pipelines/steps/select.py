@@ -1,10 +1,11 @@
-"""Takes part of a dataset of completions."""
+"""Takes part of a dataset of completions, or cleans it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from pipelines.keys import content_key
+from pipelines.language import solution
 from pipelines.steps.items import Json
 from pipelines.steps.keep import keep_dataset
 from w2s.artifacts import ArtifactRef, ArtifactStore
@@ -46,6 +47,26 @@ def answered(store: ArtifactStore, ref: ArtifactRef) -> tuple[Json, int]:
     if not rows or len(rows) == len(found):
         return ref.model_dump(), len(found) - len(rows)
     return _kept(store, found, rows, {"empty": False}), len(found) - len(rows)
+
+
+def questions(store: ArtifactStore, solved: Json, first: int = 0) -> Json:
+    """The prompts of a dataset, without the ground truth beside them; the first ones alone where that is asked."""
+    found = read_completions(store, ArtifactRef(**solved))
+    count = first or len(found)
+    pairs = zip(found.ids[:count], found.prompts[:count], strict=True)
+    rows: list[Json] = [{"id": id_, "prompt": prompt, "completion": ""} for id_, prompt in pairs]
+    return _kept(store, found, rows, {"questions": first})
+
+
+def solutions(store: ArtifactStore, written: Json) -> Json:
+    """What a teacher wrote as it is learned, without what says nothing; empty where nothing is left."""
+    found = read_completions(store, ArtifactRef(**written))
+    rows: list[Json] = [
+        {"id": id_, "prompt": prompt, "completion": solution(text)}
+        for id_, prompt, text in zip(found.ids, found.prompts, found.completions, strict=True)
+        if solution(text).strip()
+    ]
+    return _kept(store, found, rows, {"solutions": True}) if rows else {}
 
 
 def _rows(found: CompletionDataset, keep: Callable[[Json], bool]) -> list[Json]:

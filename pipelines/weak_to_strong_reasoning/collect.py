@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipelines.reporting.marks import Mark, mark
 from pipelines.reporting.pgr import PgrFigure, pgr_figure
 from pipelines.reporting.provenance import provenance
 from pipelines.steps.compare import compare, publication
@@ -16,16 +17,7 @@ from pipelines.weak_to_strong_reasoning.plan import CEILING, WEAK, Plan
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.tables import read_answers
 from w2s.client import artifact_root
-from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import FailedPrecondition
-
-
-class Mark(BaseModel):
-    """A share of right answers, with its 95 % interval."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 class Student(BaseModel):
@@ -154,9 +146,9 @@ def _student(plan: Plan, truths: list[Json], students: Sequence[Json], pooled: b
         method=method,
         seed=None if pooled else seeds[0],
         seeds=len(seeds),
-        weak=_mark(found.weak),
-        student=_mark(found.student),
-        ceiling=_mark(found.ceiling),
+        weak=mark(found.weak),
+        student=mark(found.student),
+        ceiling=mark(found.ceiling),
         pgr=pgr_figure(found.pgr),
         examples=found.examples,
     )
@@ -192,9 +184,3 @@ def _truth(truths: Iterable[Json], role: str, seed: int) -> Json:
 
 def _made(result: Json) -> Json:
     return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}
-
-
-def _mark(estimate: pb.Estimate) -> Mark:
-    known = estimate.HasField("interval")
-    low, high = (estimate.interval.low, estimate.interval.high) if known else (None, None)
-    return Mark(value=estimate.value, low=low, high=high)

@@ -26,14 +26,6 @@ def read(store: ArtifactStore, reference: Json) -> CompletionDataset:
     return read_completions(store, ArtifactRef(**reference))
 
 
-def questions(store: ArtifactStore, solved: Json, first: int = 0) -> Json:
-    """The prompts of a dataset, without the ground truth beside them; the first ones alone where that is asked."""
-    found = read(store, solved)
-    count = first or len(found)
-    rows = [_row(id_, prompt, "") for id_, prompt in zip(found.ids[:count], found.prompts[:count], strict=True)]
-    return _kept(store, "questions", rows, [found], {"first": first})
-
-
 def in_context(store: ArtifactStore, asked: Json, demos: Json) -> Json:
     """Each question after solved ones, blank lines between; what an evaluator marks by stays beside it."""
     found, solved = read(store, asked), read(store, demos)

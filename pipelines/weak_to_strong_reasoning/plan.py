@@ -4,41 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.language import METRICS, Fitting, Writing, metric_of
-from pipelines.plans import BasePlan, Frozen, Model, distinct, one_of
-from w2s.tasks import SplitSizes, list_tasks
+from pipelines.language import Fitting, Questions, Writing
+from pipelines.plans import BasePlan, Frozen, Model, distinct
 
 WEAK, CEILING = "weak", "ceiling"
 FULL_WEAK, WEAK_ONLY, ICL_ONLY, HYBRID = "full_weak", "weak_only", "icl_only", "hybrid"
 ARMS = (FULL_WEAK, WEAK_ONLY, ICL_ONLY, HYBRID)
 DPO, ORPO = "dpo", "orpo"
 OBJECTIVES = (DPO, ORPO)
-
-
-class Data(Frozen):
-    """What is asked.
-
-    Attributes:
-        task: A task of questions whose answers can be marked.
-        train_rows: Questions with solutions, for the weak model; and again questions alone, for the strong one.
-        test_rows: Questions of the test split.
-    """
-
-    task: str = one_of(*(task.name for task in list_tasks(kind="completions") if task.metric in METRICS))
-    train_rows: int = Field(ge=2)
-    test_rows: int = Field(ge=1)
-
-    @property
-    def sizes(self) -> SplitSizes:
-        """Rows of each split."""
-        return SplitSizes(
-            weak_train=self.train_rows, transfer=self.train_rows, validation=self.test_rows, test=self.test_rows
-        )
-
-    @property
-    def metric(self) -> str:
-        """What answers are marked by."""
-        return metric_of(self.task)
 
 
 class Models(Frozen):
@@ -121,7 +94,7 @@ class Plan(BasePlan):
         preference: Stage II.
     """
 
-    data: Data
+    data: Questions
     models: Models
     train: Fitting
     write: Writing

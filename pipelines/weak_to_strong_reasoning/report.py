@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from pipelines.reporting.document import Cell, Document, Section, Table
 from pipelines.reporting.draw import color, draw
+from pipelines.reporting.marks import Mark, format_mark
 from pipelines.reporting.pgr import format_pgr
-from pipelines.weak_to_strong_reasoning.collect import Mark, Report
+from pipelines.weak_to_strong_reasoning.collect import Report
 from w2s.tasks import get_task
 
 _MINIMUM = 20
@@ -94,11 +95,14 @@ def _lead(report: Report) -> list[str]:
 def _summary(report: Report) -> Table:
     first = report.summary[0]
     in_context = mean(value for _, value in report.in_context)
-    rows: list[list[Cell]] = [["weak model", _text(first.weak), "", ""], ["strong, in context", in_context, "", ""]]
+    rows: list[list[Cell]] = [
+        ["weak model", format_mark(first.weak), "", ""],
+        ["strong, in context", in_context, "", ""],
+    ]
     for row in report.summary:
         known = "" if row.pgr.value is None else format_pgr(row.pgr)
-        rows.append([row.method, _text(row.student), known, row.pgr.status])
-    rows.append(["ceiling", _text(first.ceiling), "", ""])
+        rows.append([row.method, format_mark(row.student), known, row.pgr.status])
+    rows.append(["ceiling", format_mark(first.ceiling), "", ""])
     return Table(
         name="summary",
         title=f"Weak-to-strong reasoning on {report.task}",
@@ -154,7 +158,3 @@ def _paint(report: Report) -> Figure:
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set(ylabel=report.metric, title="Share of right answers, with 95 % intervals")
     return figure
-
-
-def _text(mark: Mark) -> str:
-    return f"{mark.value:.3f}" if mark.low is None else f"{mark.value:.3f} [{mark.low:.3f}, {mark.high:.3f}]"

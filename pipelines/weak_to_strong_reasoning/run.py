@@ -7,6 +7,7 @@ from pipelines.steps.evaluate import evaluate, measure
 from pipelines.steps.generate import generate
 from pipelines.steps.guard import FAILED, SUCCEEDED, step
 from pipelines.steps.items import Json, from_json
+from pipelines.steps.select import questions
 from pipelines.steps.teach import register, teacher_id, teacher_spec
 from pipelines.steps.train import train
 from pipelines.weak_to_strong_reasoning import datasets as data
@@ -72,17 +73,17 @@ def write(item: Json) -> Json:
     """
     store = ArtifactStore(artifact_root())
     weak, strong = register(item["weak"]), register(item["strong"])
-    questions = data.questions(store, item["transfer"])
-    demos = _written(item, "weak", weak, data.questions(store, item["solved"], int(item["shots"]) or 1))
-    solutions = _written(item, "weak", weak, questions)
-    others = _written(item, "strong", strong, _shown(store, questions, demos, item))
+    asked = questions(store, item["transfer"])
+    demos = _written(item, "weak", weak, questions(store, item["solved"], int(item["shots"]) or 1))
+    solutions = _written(item, "weak", weak, asked)
+    others = _written(item, "strong", strong, _shown(store, asked, demos, item))
     return {
         "of": item["of"],
         "teachers": {"weak": weak, "strong": strong},
-        "questions": questions,
+        "questions": asked,
         "weak_solutions": solutions,
         "in_context_solutions": others,
-        "selected": data.select(store, questions, solutions, others),
+        "selected": data.select(store, asked, solutions, others),
         "marks": _marked(item, weak, item["transfer"]),
         "in_context_marks": _marked(item, strong, _shown(store, item["test"], demos, item)),
     }

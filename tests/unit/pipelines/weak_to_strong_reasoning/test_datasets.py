@@ -6,6 +6,7 @@ import pytest
 
 from pipelines import preset
 from pipelines.plans import make_plan
+from pipelines.steps.select import questions
 from pipelines.weak_to_strong_reasoning import datasets as data
 from pipelines.weak_to_strong_reasoning.plan import Plan
 from w2s.artifacts import ArtifactRef, ArtifactStore
@@ -42,11 +43,11 @@ def rows(store, reference):
 
 def test_questions_carry_no_ground_truth(store, kept):
     solved = kept("solved", ("a", " #### 1"), ("b", " #### 2"))
-    assert rows(store, data.questions(store, solved)) == [
+    assert rows(store, questions(store, solved)) == [
         ("a", "Question: a\nAnswer:", ""),
         ("b", "Question: b\nAnswer:", ""),
     ]
-    assert len(rows(store, data.questions(store, solved, first=1))) == 1
+    assert len(rows(store, questions(store, solved, first=1))) == 1
 
 
 def test_questions_in_context_come_after_solved_ones(store, kept):

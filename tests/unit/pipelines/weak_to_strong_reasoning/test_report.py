@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from pipelines.reporting.marks import Mark
 from pipelines.reporting.pgr import PgrFigure
 from pipelines.reporting.write import html, write
-from pipelines.weak_to_strong_reasoning.collect import Contrast, Failure, Mark, Report, Selection, Student
+from pipelines.weak_to_strong_reasoning.collect import Contrast, Failure, Report, Selection, Student
 from pipelines.weak_to_strong_reasoning.report import document, figures
 
 OK = PgrFigure(value=0.5, low=0.25, high=0.75, status="OK")
