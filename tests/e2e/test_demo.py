@@ -43,7 +43,7 @@ def test_the_report_has_a_row_for_each_method_and_seed(report):
 def test_the_figures_follow_from_the_predictions(report, store):
     """Accuracies and PGR again, from the Parquet files alone."""
     by_parent = {}
-    for path in Path(store.root.removeprefix("file://"), "predictions").iterdir():
+    for path in Path(store.root.removeprefix("file://"), "predictions").glob("[!.]*"):
         manifest = json.loads((path / "manifest.json").read_text())
         table = pq.read_table(path / "predictions.parquet")
         for parent in manifest["parents"]:
