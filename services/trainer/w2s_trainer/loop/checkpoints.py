@@ -52,6 +52,11 @@ class Checkpoints:
         """The local folder in which a checkpoint is written before it is kept."""
         return self._scratch
 
+    def sweep(self) -> None:
+        """Removes what a process that was killed left half written; for before a training, in each of its processes."""
+        for folder in self._scratch.glob("checkpoint-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def latest(self) -> Path | None:
         """A local copy of the last checkpoint that is whole, or None."""
         for name in reversed(self._names()):

@@ -102,6 +102,7 @@ def fit(
     flow = _Flow(trainer, course, steps, report if trainer.is_world_process_zero() else _silent, curves, best)
     trainer.add_callback(flow)
     start = time.perf_counter()
+    checkpoints.sweep()
     resume = checkpoints.latest()
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     return _outcome(trainer, flow, best, time.perf_counter() - start)

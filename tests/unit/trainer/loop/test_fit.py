@@ -117,6 +117,16 @@ def test_only_the_last_checkpoints_are_kept(train, words, course, cross_entropy,
     assert checkpoints()._names() == ["main-step-000000020", "main-step-000000021"]
 
 
+def test_what_a_killed_process_left_is_in_no_checkpoint(train, words, course, cross_entropy, calm, checkpoints):
+    left = checkpoints().scratch / "checkpoint-1" / ".tmpAbCdEf"
+    left.parent.mkdir(parents=True)
+    left.write_text("half of the weights")
+    train(words(), cross_entropy, course(), control=calm(stop_at=1))
+    kept = checkpoints().latest()
+    assert kept.name == "main-step-000000001"
+    assert not list(kept.rglob(".tmp*"))
+
+
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(train, words, course, cross_entropy, calm, checkpoints):
     whole, _, _ = train(words(), cross_entropy, course(), name="whole")
     train(words(), cross_entropy, course(), control=calm(save=True))
