@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import grpc
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2s.client.channel import connect, rpc_error
+from w2s.client.patience import patiently
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import FailedPrecondition, Unavailable, W2SError
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
@@ -18,7 +18,6 @@ _BATCH = 128
 _TIMEOUT_S = 300.0
 # For how long a batch is asked for again, once the channel's own retries have failed.
 _PATIENCE_S, _PAUSE_S = 60.0, 0.5
-_BUSY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 def label_examples(
@@ -67,14 +66,15 @@ def _patiently(
     stub: supervisor_pb2_grpc.SupervisorServiceStub, request: supervisor_pb2.LabelRequest
 ) -> supervisor_pb2.LabelResponse:
     """Asks again while the supervisor is busy or away: what it has answered of other batches is not lost."""
-    until = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return stub.Label(request, timeout=_TIMEOUT_S)
-        except grpc.RpcError as error:
-            if not isinstance(error, grpc.Call) or error.code() not in _BUSY or time.monotonic() + _PAUSE_S > until:
-                raise _translated(error) from error
-        time.sleep(_PAUSE_S)
+    try:
+        return patiently(
+            lambda: stub.Label(request, timeout=_TIMEOUT_S),
+            patience_s=_PATIENCE_S,
+            first_delay_s=_PAUSE_S,
+            max_delay_s=_PAUSE_S,
+        )
+    except grpc.RpcError as error:
+        raise _translated(error) from error
 
 
 def _translated(error: grpc.RpcError) -> W2SError:

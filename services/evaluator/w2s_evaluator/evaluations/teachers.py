@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +15,7 @@ from w2s.artifacts import Parent
 from w2s.client import connect
 from w2s.client.channel import rpc_error
 from w2s.client.labels import label_examples
+from w2s.client.patience import BUSY, patiently
 from w2s.errors import FailedPrecondition, NotFound, Unavailable, W2SError
 from w2s.jobs.threads import Check
 from w2s.models.inputs import Sampling
@@ -30,7 +30,6 @@ MAX_SAMPLES = 64
 _PAIRS, _CHARACTERS = 64, 500_000
 _TIMEOUT_S, _GENERATE_TIMEOUT_S = 300.0, 3600.0
 _PATIENCE_S, _FIRST_DELAY_S, _MAX_DELAY_S = 600.0, 0.2, 5.0
-_BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 
 
 class Teachers:
@@ -147,17 +146,12 @@ def _read(call: Any, request: pb.GenerateRequest, check: Check) -> list[list[str
 
 def _patiently(ask: Callable[[], T], check: Check = lambda: None) -> T:
     """Asks again while the supervisor is busy or away."""
-    until, delay = time.monotonic() + _PATIENCE_S, _FIRST_DELAY_S
-    while True:
-        check()
-        try:
-            return ask()
-        except grpc.RpcError as error:
-            code = error.code() if isinstance(error, grpc.Call) else None
-            if code not in _BUSY or time.monotonic() + delay > until:
-                raise _error(error) from error
-        time.sleep(delay)
-        delay = min(2 * delay, _MAX_DELAY_S)
+    try:
+        return patiently(
+            ask, patience_s=_PATIENCE_S, first_delay_s=_FIRST_DELAY_S, max_delay_s=_MAX_DELAY_S, check=check
+        )
+    except grpc.RpcError as error:
+        raise _error(error) from error
 
 
 def _batches(pairs: Sequence[tuple[str, str, str, str]]) -> Iterator[list[tuple[str, str, str, str]]]:
@@ -197,5 +191,5 @@ def _error(error: grpc.RpcError) -> W2SError:
     message = f"the supervisor answered {rpc_error(error)}"
     if code is grpc.StatusCode.NOT_FOUND:
         return NotFound(message)
-    lost = code in (grpc.StatusCode.DEADLINE_EXCEEDED, *_BUSY)
+    lost = code in (grpc.StatusCode.DEADLINE_EXCEEDED, *BUSY)
     return (Unavailable if lost else FailedPrecondition)(message)

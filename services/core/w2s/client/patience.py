@@ -1,0 +1,46 @@
+"""Asks again while a service is busy or away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+
+T = TypeVar("T")
+
+BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+
+
+def patiently(
+    ask: Callable[[], T],
+    *,
+    patience_s: float,
+    first_delay_s: float,
+    max_delay_s: float,
+    check: Callable[[], None] = lambda: None,
+) -> T:
+    """What a call gives, once the channel's own retries have failed too.
+
+    Args:
+        ask: The call; it may be made again.
+        patience_s: Seconds after which no other is begun.
+        first_delay_s: Seconds before the second call; they double from one to the next.
+        max_delay_s: Where they stop doubling.
+        check: Called before each; may raise to stop the work.
+
+    Raises:
+        grpc.RpcError: The service refuses for another reason, or patience is over.
+    """
+    until, delay = time.monotonic() + patience_s, first_delay_s
+    while True:
+        check()
+        try:
+            return ask()
+        except grpc.RpcError as error:
+            code = error.code() if isinstance(error, grpc.Call) else None
+            if code not in BUSY or time.monotonic() + delay > until:
+                raise
+        time.sleep(delay)
+        delay = min(2 * delay, max_delay_s)
