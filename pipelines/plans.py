@@ -160,6 +160,13 @@ def make_plan(kind: type[P], settings: Mapping[str, Any]) -> P:
         raise InvalidArgument(_name(groups, problem["loc"]), _said(problem["type"], problem["msg"])) from error
 
 
+def planned(kind: type[BasePlan], settings: Mapping[str, Any]) -> tuple[Json, Json]:
+    """A plan that has `data` of one task, and what `steps.prepare` is to make for it; errors as `make_plan`."""
+    made: Any = make_plan(kind, settings)
+    wanted = {"task": made.data.task, "sizes": made.data.sizes.model_dump(), "seeds": made.seeds}
+    return made.model_dump(mode="json"), wanted
+
+
 def settings_of(plan: BasePlan) -> Json:
     """A plan's settings by their flat names."""
     groups, fields = _groups(type(plan)), plan.model_dump(mode="json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.delta_learning import datasets as data
 from pipelines.delta_learning import work
 from pipelines.delta_learning.plan import Plan
-from pipelines.plans import make_plan
+from pipelines.plans import planned
 from pipelines.steps.evaluate import evaluate, measure
 from pipelines.steps.generate import generate
 from pipelines.steps.guard import FAILED, SUCCEEDED, step
@@ -22,9 +22,7 @@ from w2s.evaluator.v1 import evaluator_pb2
 @step
 def plan(settings: Json) -> tuple[Json, Json]:
     """Validates settings; returns the plan, and what `steps.prepare` is to make."""
-    made = make_plan(Plan, settings)
-    wanted = {"task": made.data.task, "sizes": made.data.sizes.model_dump(), "seeds": made.seeds}
-    return made.model_dump(mode="json"), wanted
+    return planned(Plan, settings)
 
 
 @step

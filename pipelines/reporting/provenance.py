@@ -28,6 +28,11 @@ def provenance(pipeline: str, plan: BasePlan, **made: Any) -> Json:
     }
 
 
+def training_of(result: Json) -> Json:
+    """What a training's result is of, its run, and its model."""
+    return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}
+
+
 def whole(value: Any) -> Any:
     """Numbers that KFP has made doubles, and that are whole, as whole ones again."""
     if isinstance(value, dict):

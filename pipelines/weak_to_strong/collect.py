@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.reporting.pgr import pgr_figure
-from pipelines.reporting.provenance import provenance
+from pipelines.reporting.provenance import provenance, training_of
 from pipelines.steps.compare import compare, publication
 from pipelines.steps.guard import FAILED
 from pipelines.steps.items import succeeded
@@ -159,11 +159,7 @@ def _provenance(plan: Plan, datasets: Json, truths: list[Json], arms: list[Json]
         "weak-to-strong",
         plan,
         datasets=datasets,
-        ground_truth=[_made(truth) for truth in truths],
+        ground_truth=[training_of(truth) for truth in truths],
         supervision=[arm["of"] | {"teacher": arm["teacher"], "labels": arm["labels"]} for arm in arms],
-        students=[_made(student) for student in succeeded(students)],
+        students=[training_of(student) for student in succeeded(students)],
     )
-
-
-def _made(result: Json) -> Json:
-    return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.plans import make_plan
+from pipelines.plans import planned
 from pipelines.steps.evaluate import measure
 from pipelines.steps.guard import step
 from pipelines.steps.items import Json
@@ -15,9 +15,7 @@ from w2s.evaluator.v1 import evaluator_pb2
 @step
 def plan(settings: Json) -> tuple[Json, Json]:
     """Validates settings; returns the plan, and what `steps.prepare` is to make."""
-    made = make_plan(Plan, settings)
-    data = {"task": made.data.task, "sizes": made.data.sizes.model_dump(), "seeds": made.seeds}
-    return made.model_dump(mode="json"), data
+    return planned(Plan, settings)
 
 
 @step

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from pipelines.reporting.marks import Mark, mark
 from pipelines.reporting.pgr import PgrFigure, pgr_figure
-from pipelines.reporting.provenance import provenance
+from pipelines.reporting.provenance import provenance, training_of
 from pipelines.steps.compare import compare, publication
 from pipelines.steps.guard import FAILED
 from pipelines.steps.items import Json, succeeded
@@ -79,9 +79,9 @@ def collect(plan: Plan, datasets: Json, truths: list[Json], written: list[Json],
             "weak-to-strong-answers",
             plan,
             datasets=datasets,
-            ground_truth=[_made(truth) for truth in truths],
+            ground_truth=[training_of(truth) for truth in truths],
             answers=[{name: w[name] for name in ("of", "teacher", "answers")} for w in written],
-            students=[_made(student) for student in trained],
+            students=[training_of(student) for student in trained],
         ),
     )
 
@@ -124,7 +124,3 @@ def _student(plan: Plan, truths: list[Json], students: Sequence[Json], pooled: b
 def _truth(truths: Iterable[Json], role: str, place: float, seed: int) -> Json:
     known = (role, int(place), seed)
     return next(t for t in truths if (t["of"]["role"], int(t["of"]["place"]), int(t["of"]["seed"])) == known)
-
-
-def _made(result: Json) -> Json:
-    return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.plans import make_plan
+from pipelines.plans import planned
 from pipelines.steps.evaluate import evaluate
 from pipelines.steps.generate import generate
 from pipelines.steps.guard import FAILED, step
@@ -21,9 +21,7 @@ NOTHING = "{} wrote nothing to learn from"
 @step
 def plan(settings: Json) -> tuple[Json, Json]:
     """Validates settings; returns the plan, and what `steps.prepare` is to make."""
-    made = make_plan(Plan, settings)
-    wanted = {"task": made.data.task, "sizes": made.data.sizes.model_dump(), "seeds": made.seeds}
-    return made.model_dump(mode="json"), wanted
+    return planned(Plan, settings)
 
 
 @step
@@ -70,7 +68,7 @@ def learn(item: Json) -> Json:
         run = train({**asked, "run": {**hop, "dataset": answers}})
         if run["status"] == FAILED:
             return {"of": item["of"], **run}
-        teacher = work.hop_teacher(item, run)
+        teacher = work.writer(item["title"], int(item["of"]["seed"]), run["model"])
         answers, before = _answers(asked, teacher, register(teacher)), f"model {number} between"
     if not answers:
         return {"of": item["of"], "status": FAILED, "reason": NOTHING.format(before)}

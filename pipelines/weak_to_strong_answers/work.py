@@ -41,7 +41,7 @@ def list_writers(plan: Plan, datasets: Json, truths: list[Json]) -> list[Json]:
             "item": f"answers:{plan.models.weak[int(truth['of']['place'])].tag}:{int(truth['of']['seed'])}",
             "of": {"weak": int(truth["of"]["place"]), "seed": int(truth["of"]["seed"])},
             **_asking(plan, datasets, int(truth["of"]["seed"])),
-            **_teacher(plan, WEAK, int(truth["of"]["seed"]), truth["run"]["model"]),
+            **writer(f"{plan.data.task}-{WEAK}", int(truth["of"]["seed"]), truth["run"]["model"]),
         }
         for truth in truths
         if truth["of"]["role"] == WEAK
@@ -60,12 +60,11 @@ def list_students(plan: Plan, datasets: Json, written: list[Json]) -> list[Json]
     ]
 
 
-def hop_teacher(item: Json, run: Json) -> Json:
-    """A model between, once it is trained, as who answers next."""
-    model = run["model"]
+def writer(title: str, seed: int, model: Json) -> Json:
+    """A model that was trained, as who answers."""
     return {
         "teacher": teacher_spec(model, "language_model"),
-        "teacher_id": teacher_id(item["title"], int(item["of"]["seed"]), model["digest"]),
+        "teacher_id": teacher_id(title, seed, model["digest"]),
     }
 
 
@@ -98,10 +97,3 @@ def _student(plan: Plan, datasets: Json, method: str, gap: tuple[Model, Model], 
 
 def _asking(plan: Plan, datasets: Json, seed: int) -> Json:
     return {"transfer": datasets[str(seed)]["transfer"], "generation": greedy(plan.write), "nonce": plan.nonce}
-
-
-def _teacher(plan: Plan, what: str, seed: int, model: Json) -> Json:
-    return {
-        "teacher": teacher_spec(model, "language_model"),
-        "teacher_id": teacher_id(f"{plan.data.task}-{what}", seed, model["digest"]),
-    }

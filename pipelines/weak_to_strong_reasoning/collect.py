@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from pipelines.reporting.marks import Mark, mark
 from pipelines.reporting.pgr import PgrFigure, pgr_figure
-from pipelines.reporting.provenance import provenance
+from pipelines.reporting.provenance import provenance, training_of
 from pipelines.steps.compare import compare, publication
 from pipelines.steps.guard import FAILED
 from pipelines.steps.items import Json, succeeded
@@ -124,11 +124,11 @@ def collect(
             "weak-to-strong-reasoning",
             plan,
             datasets=datasets,
-            ground_truth=[_made(truth) for truth in truths],
+            ground_truth=[training_of(truth) for truth in truths],
             solutions=[
                 {n: w[n] for n in ("of", "teachers", "weak_solutions", "in_context_solutions")} for w in written
             ],
-            students=[_made(student) for student in trained],
+            students=[training_of(student) for student in trained],
         ),
     )
 
@@ -180,7 +180,3 @@ def _selection(store: ArtifactStore, metric: str, seed: int, iteration: int, par
 
 def _truth(truths: Iterable[Json], role: str, seed: int) -> Json:
     return next(t for t in truths if t["of"]["role"] == role and int(t["of"]["seed"]) == seed)
-
-
-def _made(result: Json) -> Json:
-    return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}
