@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2s.client.channel import connect, rpc_error
-from w2s.client.patience import patiently
+from w2s.client.patience import PASSING, patiently
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import FailedPrecondition, Unavailable, W2SError
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
@@ -17,7 +17,7 @@ from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 _BATCH = 128
 _TIMEOUT_S = 300.0
 # For how long a batch is asked for again, once the channel's own retries have failed.
-_PATIENCE_S, _PAUSE_S = 60.0, 0.5
+_PATIENCE_S, _PAUSE_S = 600.0, 0.5
 
 
 def label_examples(
@@ -42,7 +42,7 @@ def label_examples(
 
     Raises:
         FailedPrecondition: The teacher is not there, was swapped for another, or cannot label one of them.
-        Unavailable: The supervisor cannot be reached, or not for a minute.
+        Unavailable: The supervisor cannot be reached, or is too busy or slow, for ten minutes.
         W2SError: The supervisor refuses for another reason.
     """
     rows: list[list[float]] = []
@@ -79,5 +79,4 @@ def _patiently(
 
 def _translated(error: grpc.RpcError) -> W2SError:
     code = error.code() if isinstance(error, grpc.Call) else None
-    lost = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    return (Unavailable if lost else FailedPrecondition)(f"the supervisor answered {rpc_error(error)}")
+    return (Unavailable if code in PASSING else FailedPrecondition)(f"the supervisor answered {rpc_error(error)}")

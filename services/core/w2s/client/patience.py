@@ -10,7 +10,8 @@ import grpc
 
 T = TypeVar("T")
 
-BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+# A channel waits for a server that is away, so that a call into nowhere ends by its deadline.
+PASSING = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def patiently(
@@ -24,7 +25,7 @@ def patiently(
     """What a call gives, once the channel's own retries have failed too.
 
     Args:
-        ask: The call; it may be made again.
+        ask: The call; it may be made again, also where the server has answered too late.
         patience_s: Seconds after which no other is begun.
         first_delay_s: Seconds before the second call; they double from one to the next.
         max_delay_s: Where they stop doubling.
@@ -40,7 +41,7 @@ def patiently(
             return ask()
         except grpc.RpcError as error:
             code = error.code() if isinstance(error, grpc.Call) else None
-            if code not in BUSY or time.monotonic() + delay > until:
+            if code not in PASSING or time.monotonic() + delay > until:
                 raise
         time.sleep(delay)
         delay = min(2 * delay, max_delay_s)

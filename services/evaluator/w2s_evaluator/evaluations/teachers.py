@@ -15,7 +15,7 @@ from w2s.artifacts import Parent
 from w2s.client import connect
 from w2s.client.channel import rpc_error
 from w2s.client.labels import label_examples
-from w2s.client.patience import BUSY, patiently
+from w2s.client.patience import PASSING, patiently
 from w2s.errors import FailedPrecondition, NotFound, Unavailable, W2SError
 from w2s.jobs.threads import Check
 from w2s.models.inputs import Sampling
@@ -145,7 +145,7 @@ def _read(call: Any, request: pb.GenerateRequest, check: Check) -> list[list[str
 
 
 def _patiently(ask: Callable[[], T], check: Check = lambda: None) -> T:
-    """Asks again while the supervisor is busy or away."""
+    """Asks again while the supervisor is busy, slow or away: it answers the same, and makes nothing."""
     try:
         return patiently(
             ask, patience_s=_PATIENCE_S, first_delay_s=_FIRST_DELAY_S, max_delay_s=_MAX_DELAY_S, check=check
@@ -191,5 +191,4 @@ def _error(error: grpc.RpcError) -> W2SError:
     message = f"the supervisor answered {rpc_error(error)}"
     if code is grpc.StatusCode.NOT_FOUND:
         return NotFound(message)
-    lost = code in (grpc.StatusCode.DEADLINE_EXCEEDED, *BUSY)
-    return (Unavailable if lost else FailedPrecondition)(message)
+    return (Unavailable if code in PASSING else FailedPrecondition)(message)

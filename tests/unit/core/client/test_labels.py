@@ -64,6 +64,7 @@ def test_the_teacher_that_answers_first_is_pinned_for_the_rest(supervisor):
         (grpc.StatusCode.FAILED_PRECONDITION, FailedPrecondition),
         (grpc.StatusCode.INVALID_ARGUMENT, FailedPrecondition),
         (grpc.StatusCode.DEADLINE_EXCEEDED, Unavailable),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Unavailable),
     ],
 )
 def test_a_refusal_is_translated(supervisor, code, error):
@@ -79,7 +80,7 @@ def test_a_supervisor_that_is_away_for_a_moment_is_asked_again(supervisor):
     assert len(supervisor.requests) > 1
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"])
 def test_a_supervisor_that_is_back_within_the_patience_is_not_given_up(supervisor, monkeypatch, code):
     monkeypatch.setattr(labels, "_PATIENCE_S", 60.0)
     monkeypatch.setattr(labels, "_PAUSE_S", 0.01)
@@ -88,7 +89,7 @@ def test_a_supervisor_that_is_back_within_the_patience_is_not_given_up(superviso
         def append(self, request):
             super().append(request)
             # More often than the channel itself asks again.
-            supervisor.code = code if len(self) in range(2, 8) else None
+            supervisor.code = grpc.StatusCode[code] if len(self) in range(2, 8) else None
 
     supervisor.requests = Busy()
     found, _ = label_examples(supervisor.target, EXAMPLES)

@@ -81,6 +81,13 @@ def test_a_busy_supervisor_is_asked_again(teachers, supervisor):
     assert len(supervisor.requests) == 3
 
 
+def test_a_supervisor_that_answers_too_late_is_asked_again(teachers, supervisor, monkeypatch):
+    monkeypatch.setattr(module, "_GENERATE_TIMEOUT_S", 0.3)
+    supervisor.hold_at = 1
+    assert teachers.answers(parent("generate"), [Sampling("ask", seed=7)], never) == [["0 sample of 7"]]
+    assert len(supervisor.requests) == 2
+
+
 def test_patience_ends(teachers, supervisor, monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE_S", 0.0)
     supervisor.busy = 100
