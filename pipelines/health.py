@@ -20,14 +20,20 @@ def main() -> None:
         targets = vars(Endpoints.from_environment())
     except W2SError as error:
         sys.exit(f"ERROR: health: {error}")
-    failed = [name for name, target in targets.items() if not _serves(name, target)]
+    failed = [name for name, target in targets.items() if not serves(name, target, _PATIENCE_S)]
     if failed:
         sys.exit(f"ERROR: health: {', '.join(failed)} does not serve")
 
 
-def _serves(name: str, target: str) -> bool:
-    """Whether a service says within a minute that it serves."""
-    deadline, said = time.monotonic() + _PATIENCE_S, ""
+def serves(name: str, target: str, patience_s: float) -> bool:
+    """Whether a service says that it serves, before patience is over; prints what it said last.
+
+    Args:
+        name: What it is called.
+        target: Its address.
+        patience_s: Seconds after which it is not asked again.
+    """
+    deadline, said = time.monotonic() + patience_s, ""
     while time.monotonic() < deadline:
         try:
             with connect(target) as channel:

@@ -213,8 +213,8 @@ def test_runs_have_the_artifacts_and_the_nodes_that_the_trainer_has(rendered, re
     volume = next(v for v in pod["volumes"] if v["name"] == "artifacts")
     trainer = dict(pod_specs(rendered["trainjob"]))["Deployment/w2s-trainer"]
     assert volume in trainer["volumes"]
-    mount = next(m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "artifacts")
-    assert mount in trainer["containers"][0]["volumeMounts"]
+    mounts = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "artifacts"]
+    assert mounts == [m for m in trainer["containers"][0]["volumeMounts"] if m["name"] == "artifacts"] != []
     s3 = ("artifacts.store=s3", "artifacts.uri=s3://b/w", "artifacts.existingSecret=keys", "models.existingSecret=hub")
     objects = render("--set=trainer.launcher=kubernetes", *(f"--set={flag}" for flag in s3))
     (node,) = dict(pod_specs(objects))["ClusterTrainingRuntime/w2s-student"]["containers"]
@@ -279,7 +279,15 @@ def test_everything_else_is_denied(rendered):
         (["pipelines.registration=both"], "registration"),
         (["supervisor.gpu.count=-1"], "count"),
         (["image.variant=cuda"], "gpu/count"),
-        (["trainer.gpu.count=1"], "'not' failed"),
+        (["trainer.gpu.count=1"], "/trainer/gpu/count': maximum: got 1, want 0"),
+        (["student.image=kserve/huggingfaceserver:v0.20.0-gpu"], "/student/gpu/count': minimum"),
+        (["student.gpu.count=1"], "/student/image"),
+        (["auth.clientSecret=token"], "/auth/existingSecret"),
+        (["tls.existingSecret=x"], "/tls/enabled"),
+        (["tls.issuer.name=x"], "/tls/enabled"),
+        (["artifacts.uri=s3://a/b"], "/artifacts/uri"),
+        (["artifacts.existingSecret=x"], "/artifacts/existingSecret"),
+        (["artifacts.store=s3", "artifacts.uri=s3://a/b", "artifacts.existingClaim=x"], "/artifacts/existingClaim"),
         (["supervisor.mode=kserve", "supervisor.autoscaling.enabled=true", "database.existingSecret=x"], "autoscaling"),
         (["student.name=9"], "student/name"),
         (["trainer.slots=0"], "slots"),

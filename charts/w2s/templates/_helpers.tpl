@@ -61,6 +61,19 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{ default (printf "%s-artifacts" (include "w2s.owner" .)) .Values.artifacts.existingClaim }}
 {{- end }}
 
+{{/* The folders of the artifact store that a service writes, and nobody else does: its own kinds of artifacts. */}}
+{{- define "w2s.written" -}}
+{{ index (dict "supervisor" (list "labels") "trainer" (list "labels" "models") "evaluator" (list "predictions")) . | toJson }}
+{{- end }}
+
+{{/* The artifact store's volume: read-only, but for the folders that a service writes. */}}
+{{- define "w2s.artifactMounts" -}}
+- {name: artifacts, mountPath: /var/lib/w2s/artifacts, readOnly: true}
+{{- range include "w2s.written" . | fromJsonArray }}
+- {name: artifacts, mountPath: /var/lib/w2s/artifacts/{{ . }}, subPath: {{ . }}}
+{{- end }}
+{{- end }}
+
 {{- define "w2s.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -147,6 +160,21 @@ priorityClassName: {{ . }}
 {{- end }}
 terminationGracePeriodSeconds: {{ add (mul 2 $root.Values.drainSeconds) $root.Values.preStopSeconds 10 }}
 securityContext: {{- include "w2s.podSecurity" $root | nindent 2 }}
+{{- if eq $root.Values.artifacts.store "pvc" }}
+initContainers:
+  # A kubelet would make them as root, which not every kind of volume gives to fsGroup then.
+  - name: folders
+    image: {{ include "w2s.image" . }}
+    imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+    command: {{ concat (list "mkdir" "-p") (include "w2s.written" .component | fromJsonArray) | toJson }}
+    workingDir: /var/lib/w2s/artifacts
+    securityContext: {{- include "w2s.containerSecurity" $root | nindent 6 }}
+    resources:
+      requests: {cpu: 10m, memory: 16Mi}
+      limits: {memory: 64Mi}
+    volumeMounts:
+      - {name: artifacts, mountPath: /var/lib/w2s/artifacts}
+{{- end }}
 containers:
   - name: {{ .container | default .component }}
     image: {{ include "w2s.image" . }}
@@ -216,7 +244,7 @@ containers:
     volumeMounts:
 {{- include "w2s.clientMounts" $root | nindent 6 }}
 {{- if eq $root.Values.artifacts.store "pvc" }}
-      - {name: artifacts, mountPath: /var/lib/w2s/artifacts}
+{{- include "w2s.artifactMounts" .component | nindent 6 }}
 {{- end }}
 {{- if not $root.Values.database.existingSecret }}
       - {name: state, mountPath: /var/lib/w2s/state}

@@ -44,7 +44,11 @@ class Cluster:
         self._clear()
 
     def start(self, pod: Pod) -> None:
-        """Starts a pod under its services' names."""
+        """Starts a pod under its services' names, once its init containers have ended."""
+        for each in pod.before:
+            code, said = self.complete(each)
+            assert code == 0, said
+            podman("pod", "rm", each.name)
         for name in pod.scratch:
             podman("volume", "rm", "--force", name)
             podman("volume", "create", name)

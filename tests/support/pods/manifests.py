@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from support.pods.store import place_of
+
 Json = dict[str, Any]
 _WORKLOADS = ("Deployment", "StatefulSet")
 # podman runs no probe of gRPC, and a kubelet's others only in part: the cluster here does.
@@ -24,6 +26,7 @@ class Pod:
         played: As podman takes it.
         claims: The claims that it mounts.
         scratch: Its volumes that live as long as it does.
+        before: Pods of its init containers, each of which ends before the next one starts.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Pod:
     played: Json
     claims: tuple[str, ...]
     scratch: tuple[str, ...]
+    before: tuple[Pod, ...] = ()
 
     @property
     def labels(self) -> dict[str, str]:
@@ -81,12 +85,22 @@ def _pod(workload: Json, name: str) -> Pod:
         source = {"claimName": f"{named(claim)}-{name}"}
         volumes.append({"name": named(claim), "persistentVolumeClaim": source})
     played = copy.deepcopy(meant)
+    before = [_initial(played, container, name) for container in played["spec"].pop("initContainers", [])]
     played = {"apiVersion": "v1", "kind": "Pod", "metadata": played["metadata"], "spec": played["spec"]}
     scratch = [_play_volume(volume, name) for volume in played["spec"]["volumes"]]
-    for container in [*played["spec"].get("initContainers", []), *played["spec"]["containers"]]:
+    for container in played["spec"]["containers"]:
         _play_container(container)
+        played["spec"]["volumes"] += list(_play_folders(container, played["spec"]["volumes"]))
     claims = [each["persistentVolumeClaim"]["claimName"] for each in volumes if "persistentVolumeClaim" in each]
-    return Pod(name, meant, played, tuple(claims), tuple(filter(None, scratch)))
+    return Pod(name, meant, played, tuple(claims), tuple(filter(None, scratch)), tuple(before))
+
+
+def _initial(pod: Json, container: Json, name: str) -> Pod:
+    """A pod of an init container: podman makes all containers of a pod before the first of them has run."""
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    volumes = [volume for volume in pod["spec"]["volumes"] if volume["name"] in mounted]
+    spec = {**pod["spec"], "containers": [container], "volumes": volumes, "restartPolicy": "Never"}
+    return _pod({"spec": {"template": {"spec": spec}}}, f"{name}-{container['name']}")
 
 
 def _play_volume(volume: Json, pod: str) -> str | None:
@@ -108,6 +122,15 @@ def _play_container(container: Json) -> None:
     # podman would bind each to a port of this machine; services are found by the pods' addresses.
     for field in ("ports", *_PROBES):
         container.pop(field, None)
+
+
+def _play_folders(container: Json, volumes: list[Json]) -> Iterator[Json]:
+    """Changes mounts of folders in claims, which podman 4.3 does not know; returns the volumes that they are then."""
+    claims = {volume["name"]: volume.get("persistentVolumeClaim") for volume in volumes}
+    for mount in container.get("volumeMounts", []):
+        if folder := mount.pop("subPath", ""):
+            claim, mount["name"] = claims[mount["name"]], f"{mount['name']}-{folder}"
+            yield {"name": mount["name"], "hostPath": {"path": str(place_of(claim["claimName"]) / folder)}}
 
 
 def configuration(documents: list[Json]) -> list[Json]:

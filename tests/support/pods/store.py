@@ -62,6 +62,11 @@ def forbidden() -> str:
     return f"the kernel gives no namespaces, bridges or veth pairs: {ended.stderr.strip()}" if ended.returncode else ""
 
 
+def place_of(volume: str) -> Path:
+    """Where a volume's files lie on this machine."""
+    return CACHE / "storage" / "volumes" / volume / "_data"
+
+
 def podman(*arguments: str, text: str | None = None, check: bool = True) -> str:
     """Runs podman, and returns what it printed."""
     ended = subprocess.run(
