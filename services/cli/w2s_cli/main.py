@@ -50,7 +50,7 @@ for command in _COMMANDS:
 
 Address = typer.Option(metavar="HOST:PORT", help="gRPC target; wins over the environment and the file.")
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the services up at the end, until Ctrl-C.")]
-Slots = Annotated[int, typer.Option(min=0, help="Training runs at once; 0: one a core.")]
+Slots = Annotated[int, typer.Option(min=0, help="Training runs at once; 0: one a GPU, else one a core.")]
 
 
 @app.callback()

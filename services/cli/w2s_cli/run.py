@@ -19,6 +19,7 @@ from pipelines.local import LocalRun
 from pipelines.plans import BasePlan, settings_of
 from pipelines.reporting.document import Table
 from w2s.errors import InvalidArgument, NotFound
+from w2s.gpus import visible_gpus
 from w2s_cli.local import LocalServices, environment
 from w2s_cli.progress import RunDisplay
 from w2s_cli.tables import summary_table
@@ -63,7 +64,7 @@ def run_pipeline(
     console.print("[bold]Starting[/] supervisor, trainer and evaluator")
     with _terminable(), LocalServices(out / _SERVICES, slots) as services, environment(services.environment()):
         with RunDisplay(console) as display:
-            LocalRun(out / _PIPELINE, slots, display).run(dag, settings_of(plan))
+            LocalRun(out / _PIPELINE, max(slots, _width()), display).run(dag, settings_of(plan))
         console.print()
         console.print(summary_table(_publish(out)))
         console.print(f"\nReport   {out / 'report.html'}\nFigures  {out / 'report.json'}", soft_wrap=True)
@@ -77,7 +78,13 @@ def run_pipeline(
 
 
 def default_slots() -> int:
-    """Training runs at once: one a core, four at most."""
+    """Training runs at once: one a GPU, or where none is to be used one a core, four at most."""
+    gpus = visible_gpus() if os.environ.get("W2S_DEVICE") != "cpu" else ()
+    return len(gpus) or _width()
+
+
+def _width() -> int:
+    """Steps at once that wait for the services: one a core, four at most."""
     return max(1, min(4, os.cpu_count() or 1))
 
 

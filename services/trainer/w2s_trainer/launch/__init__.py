@@ -2,6 +2,6 @@
 
 from w2s_trainer.launch.failures import RunFailed
 from w2s_trainer.launch.launcher import Launcher, launcher
-from w2s_trainer.launch.slots import gpu_count, slot_count
+from w2s_trainer.launch.slots import slot_count
 
-__all__ = ["Launcher", "RunFailed", "gpu_count", "launcher", "slot_count"]
+__all__ = ["Launcher", "RunFailed", "launcher", "slot_count"]

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from w2s.errors import InvalidArgument
+from w2s.gpus import visible_gpus
 from w2s_trainer.settings import TrainerSettings
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; found without torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
-        return tuple(map(str, range(devices)))
-    names = [name.strip() for name in visible.split(",")]
-    # CUDA takes the names up to the first that names none.
-    end = next((index for index, name in enumerate(names) if name in ("", "-1", "NoDevFiles")), len(names))
-    return tuple(names[:end])
-
-
-def gpu_count() -> int:
-    """How many GPUs this process may use."""
-    return len(visible_gpus())
 
 
 def slot_count(settings: TrainerSettings) -> int:

@@ -5,31 +5,13 @@ import asyncio
 import pytest
 
 from w2s.errors import InvalidArgument
-from w2s_trainer.launch.slots import Slots, gpu_count, slot_count, visible_gpus
+from w2s_trainer.launch.slots import Slots, slot_count
 
 
 @pytest.fixture
 def gpus(monkeypatch):
     """Says which GPUs are visible."""
     return lambda names: monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
-
-
-@pytest.mark.parametrize(
-    ("variable", "names"),
-    [
-        ("", ()),
-        ("0", ("0",)),
-        ("2, 3", ("2", "3")),
-        ("1,-1,2", ("1",)),
-        ("-1", ()),
-        ("NoDevFiles", ()),
-        ("GPU-8932f937-d72c,MIG-1", ("GPU-8932f937-d72c", "MIG-1")),
-    ],
-)
-def test_cuda_visible_devices_names_the_gpus(gpus, variable, names):
-    gpus(variable)
-    assert visible_gpus() == names
-    assert gpu_count() == len(names)
 
 
 @pytest.mark.parametrize(
