@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.beyond_accuracy.dag import beyond_accuracy
 from pipelines.beyond_accuracy.outline import outline as outline_beyond_accuracy
 from pipelines.beyond_accuracy.plan import Plan as BeyondAccuracy
-from pipelines.deception.dag import deception
 from pipelines.deception.outline import outline as outline_deception
 from pipelines.deception.plan import Plan as Deception
-from pipelines.delta_learning.dag import delta_learning
 from pipelines.delta_learning.outline import outline as outline_delta_learning
 from pipelines.delta_learning.plan import Plan as DeltaLearning
-from pipelines.delta_theory.dag import delta_theory
 from pipelines.delta_theory.outline import outline as outline_delta_theory
 from pipelines.delta_theory.plan import Plan as DeltaTheory
 from pipelines.estimate import Work
 from pipelines.plans import BasePlan
-from pipelines.weak_to_strong.dag import weak_to_strong
 from pipelines.weak_to_strong.outline import outline as outline_weak_to_strong
 from pipelines.weak_to_strong.plan import Plan as WeakToStrong
-from pipelines.weak_to_strong_answers.dag import weak_to_strong_answers
 from pipelines.weak_to_strong_answers.outline import outline as outline_answers
 from pipelines.weak_to_strong_answers.plan import Plan as Answers
-from pipelines.weak_to_strong_reasoning.dag import weak_to_strong_reasoning
 from pipelines.weak_to_strong_reasoning.outline import outline as outline_reasoning
 from pipelines.weak_to_strong_reasoning.plan import Plan as Reasoning
 from w2s.errors import InvalidArgument
@@ -38,51 +32,51 @@ class Pipeline:
 
     Attributes:
         title: A few words for people.
-        dag: What KFP runs.
         plan: Its settings.
         outline: What a plan will do, and cost.
     """
 
     title: str
-    dag: Callable[..., Any]
     plan: type[BasePlan]
     outline: Callable[[Any], Iterable[Work]]
+
+    @property
+    def dag(self) -> Callable[..., Any]:
+        """What KFP runs, which stands beside its plan; half a second's work, for those who run it."""
+        package = self.plan.__module__.rpartition(".")[0]
+        dag: Callable[..., Any] = getattr(importlib.import_module(f"{package}.dag"), package.rpartition(".")[2])
+        return dag
 
 
 PIPELINES = {
     "beyond-accuracy": Pipeline(
         "Weak-to-strong beyond accuracy: safety, toxicity, law (WTS pilot study 2024)",
-        beyond_accuracy,
         BeyondAccuracy,
         outline_beyond_accuracy,
     ),
     "deception": Pipeline(
-        "Weak-to-strong deception, conflict by conflict (Yang et al. 2024)", deception, Deception, outline_deception
+        "Weak-to-strong deception, conflict by conflict (Yang et al. 2024)", Deception, outline_deception
     ),
     "delta-learning": Pipeline(
         "Delta learning: preferences between weak answers (Geng et al. 2025)",
-        delta_learning,
         DeltaLearning,
         outline_delta_learning,
     ),
     "delta-theory": Pipeline(
         "Delta learning in logistic regression, with its closed form (Geng et al. 2025)",
-        delta_theory,
         DeltaTheory,
         outline_delta_theory,
     ),
     "weak-to-strong": Pipeline(
-        "Weak-to-strong generalization (Burns et al. 2023)", weak_to_strong, WeakToStrong, outline_weak_to_strong
+        "Weak-to-strong generalization (Burns et al. 2023)", WeakToStrong, outline_weak_to_strong
     ),
     "weak-to-strong-answers": Pipeline(
         "Weak-to-strong generalization in written answers, such as chess moves (Burns et al. 2023)",
-        weak_to_strong_answers,
         Answers,
         outline_answers,
     ),
     "weak-to-strong-reasoning": Pipeline(
         "Weak-to-strong reasoning, by selection and by preferences (Yang et al. 2024)",
-        weak_to_strong_reasoning,
         Reasoning,
         outline_reasoning,
     ),
