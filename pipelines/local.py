@@ -24,6 +24,10 @@ from kfp import local
 from kfp.local import logging_utils, subprocess_task_handler
 from kfp.local.orchestrator import enhanced_dag_orchestrator
 
+# A step, and all that it starts, ends once its standard input closes: at the runner's word, or with the runner.
+_WATCH = "{ read -r _ <&3; kill -s KILL 0; } > /dev/null 2>&1 &"
+_GUARDED = ["sh", "-c", f'exec 3<&0 < /dev/null; {_WATCH} exec 3<&-; exec "$@"', "sh"]
+
 
 class Observer(Protocol):
     """Hears what the steps do; called from several threads."""
@@ -85,7 +89,8 @@ class LocalRun:
         with self._lock:
             self._stopped = True
             for process in self._processes:
-                process.kill()
+                assert process.stdin is not None
+                process.stdin.close()
 
     @contextlib.contextmanager
     def _patched(self) -> Iterator[None]:
@@ -121,9 +126,12 @@ class LocalRun:
                 log.write(text)
                 self._observer.line(task, text.rstrip("\n"))
                 error = text.strip() if text.startswith("ERROR: ") else error
+            process.wait()
         with self._lock:
             self._processes.discard(process)
-            if process.returncode and not self._failure and not self._stopped:
+            if process.returncode and self._stopped:
+                return process.returncode
+            if process.returncode and not self._failure:
                 reason = error.removeprefix("ERROR: ") or f"{task} ended with code {process.returncode}"
                 self._failure = f"{reason} (log: {folder / 'log.txt'})"
         self._observer.ended(task, process.returncode == 0)
@@ -134,7 +142,8 @@ class LocalRun:
             if self._stopped:
                 return None
             process = subprocess.Popen(  # noqa: S603 - kfp's own command for a step of ours
-                command,
+                [*_GUARDED, *command],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from w2s.errors import Unavailable
 
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 30.0
+# Who presses Ctrl-C does not wait for a checkpoint: a run goes on from its last one.
+_INTERRUPT_TIMEOUT_S = 1.0
 _POLL_S = 0.05
 
 # Started in this order: the evaluator is told where the supervisor is.
@@ -83,33 +86,36 @@ class LocalServices:
                 self._spawn(name)
             for name in SERVICES:
                 self._await(name)
-        except BaseException:
-            self.stop()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(_INTERRUPT_TIMEOUT_S if kind is KeyboardInterrupt else _STOP_TIMEOUT_S)
 
     def start(self, name: str) -> Running:
         """Starts one service and waits until it serves; a stopped one comes back with its state."""
         self._spawn(name)
         return self._await(name)
 
-    def stop(self) -> None:
-        """Stops the services, each with time to drain."""
-        for running in self.services.values():
-            running.process.terminate()
-        for running in self.services.values():
-            try:
-                running.process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                running.process.kill()
-                running.process.wait()
-            if running.process.stdin:
-                running.process.stdin.close()
+    def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Stops the services, with so many seconds to drain."""
+        processes = [running.process for running in self.services.values()]
+        until = time.monotonic() + timeout_s
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+            # A service leads its group, in which a fork server may still be importing.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdin:
+                process.stdin.close()
 
     def log(self, name: str) -> Path:
         """Where a service logs."""
