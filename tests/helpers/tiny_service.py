@@ -56,7 +56,7 @@ class Tiny(trainer_pb2_grpc.TrainerServiceServicer):
 def main() -> None:
     # So young that a test sees connections end.
     server.CONNECTION_AGE_S, server.CONNECTION_GRACE_S = 1.0, 0.3
-    server.serve(ServerSettings, "tiny", Tiny)
+    server.serve(ServerSettings, "tiny", "__main__:Tiny")
 
 
 if __name__ == "__main__":

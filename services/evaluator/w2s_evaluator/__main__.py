@@ -2,80 +2,13 @@
 
 from __future__ import annotations
 
-import grpc.aio
-from prometheus_client import CollectorRegistry
-
-from w2s.artifacts import ArtifactStore
-from w2s.database import Database
-from w2s.evaluator.v1 import evaluator_pb2_grpc, monitor_pb2_grpc
-from w2s.models.runtime import configure_runtime
-from w2s.rpc.access import access_of
-from w2s.rpc.health import Health
-from w2s.rpc.server import Listener, serve
-from w2s_evaluator.comparisons.metrics import ComparisonMetrics
-from w2s_evaluator.comparisons.published import Published
-from w2s_evaluator.comparisons.service import Comparisons
-from w2s_evaluator.dropped import dropped_series
-from w2s_evaluator.evaluations.metrics import EvaluationMetrics
-from w2s_evaluator.evaluations.service import Evaluations
-from w2s_evaluator.events.http import EventsHttp
-from w2s_evaluator.events.join import Joiner
-from w2s_evaluator.events.metrics import EventMetrics
-from w2s_evaluator.migrations import EVALUATOR
-from w2s_evaluator.monitor.metrics import MonitorMetrics
-from w2s_evaluator.monitor.service import Monitor
-from w2s_evaluator.monitor.servicer import MonitorServicer
-from w2s_evaluator.servicer import EvaluatorServicer
+from w2s.rpc.server import serve
 from w2s_evaluator.settings import EvaluatorSettings
-
-_MONITOR = "w2s.evaluator.v1.MonitorService"
-
-
-class EvaluatorApp:
-    """Wires the evaluator into the scaffolding."""
-
-    names = ("w2s.evaluator.v1.EvaluatorService", _MONITOR)
-
-    def __init__(self, settings: EvaluatorSettings, registry: CollectorRegistry) -> None:
-        configure_runtime(settings.threads)
-        self._database = Database(settings.database_url, EVALUATOR)
-        store = ArtifactStore(settings.artifact_root, settings.cache_folder / "artifacts")
-        self._evaluations = Evaluations(self._database, store, settings, EvaluationMetrics(registry))
-        dropped = dropped_series(registry)
-        published = Published(self._database, settings.max_published, dropped, registry)
-        self._comparisons = Comparisons(store, published, ComparisonMetrics(registry))
-        self._monitor = Monitor(self._database, store, settings, MonitorMetrics(registry, dropped))
-        events = EventMetrics(registry)
-        self._joiner = Joiner(self._database, self._monitor.students, self._monitor.intake, events)
-        max_bytes = settings.max_message_mib << 20
-        access = None if settings.events_open else access_of(settings)
-        self._events = EventsHttp(self._joiner, events, settings.host, settings.events_port, max_bytes, access)
-
-    def register(self, server: grpc.aio.Server) -> None:
-        servicer = EvaluatorServicer(self._evaluations, self._comparisons)
-        evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(servicer, server)
-        monitor_pb2_grpc.add_MonitorServiceServicer_to_server(MonitorServicer(self._monitor), server)
-
-    async def start(self, health: Health) -> dict[str, Listener]:
-        await self._comparisons.start()
-        await self._evaluations.start()
-        await self._monitor.start()
-        await health.set(_MONITOR, True)
-        await self._joiner.start()
-        await self._events.start()
-        return {"events": self._events}
-
-    async def stop(self) -> None:
-        await self._evaluations.stop()
-        await self._comparisons.stop()
-        await self._joiner.stop()
-        await self._monitor.stop()
-        self._database.close()
 
 
 def main() -> None:
     """Serves until told to stop."""
-    serve(EvaluatorSettings, "w2s-evaluator", EvaluatorApp)
+    serve(EvaluatorSettings, "w2s-evaluator", "w2s_evaluator.app:EvaluatorApp")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
+import pkgutil
 import signal
 import sys
 import threading
@@ -87,8 +89,8 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-def serve(settings_type: type[S], program: str, build: Callable[[S, CollectorRegistry], Service]) -> None:
-    """Reads settings, wires a service and serves until SIGTERM or SIGINT (or its parent's end).
+def serve(settings_type: type[S], program: str, entry: str) -> None:
+    """Reads settings, imports and wires a service, and serves until SIGTERM or SIGINT (or its parent's end).
 
     The order at the end: health says NOT_SERVING, calls in flight get `drain_s` seconds, the
     service puts its work away. Settings that are wrong end the process with 2 and one line.
@@ -96,10 +98,13 @@ def serve(settings_type: type[S], program: str, build: Callable[[S, CollectorReg
     Args:
         settings_type: The service's settings.
         program: Its name in messages.
-        build: Wires the service from its settings and the metrics registry.
+        entry: What wires the service from its settings and the metrics registry, such as `w2s_trainer.app:TrainerApp`.
     """
     settings = parse_settings(settings_type, program)
     registry = new_registry()
+    # Nothing is freed before it serves: to look for what could be takes as long as all imports.
+    gc.disable()
+    build: Callable[[S, CollectorRegistry], Service] = pkgutil.resolve_name(entry)
     try:
         service = build(settings, registry)
         configure_logs(settings.log_level, service.names[0])
@@ -121,6 +126,9 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
     for name in ("", service.names[0]):
         await health.set(name, True)
     await server.start()
+    # What is there now stays.
+    gc.freeze()
+    gc.enable()
     own = {"grpc": f"{settings.host}:{port}", "metrics": f"{settings.host}:{metrics.server_port}"}
     _announce(settings, {**own, **{name: listener.address for name, listener in listeners.items()}})
     try:

@@ -21,7 +21,7 @@ from w2s_trainer.worker.outbox import Message, PipeOutbox
 from w2s_trainer.worker.vigil import leave_now, leave_with_launch
 
 # What a fork of the clean process has imported already.
-PRELOADED = ["w2s_trainer.worker.main", "w2s_trainer.worker.execute"]
+PRELOADED = ["w2s_trainer.preload"]
 
 # Executes an order in the process that it is called in, with the run's id, settings and threads, and ends it.
 Child = Callable[[Connection, str, Order, TrainerSettings, int, Sequence[str]], None]

@@ -127,7 +127,7 @@ def test_the_process_that_compares_ends_with_this_one(tmp_path):
 
 def test_the_service_imports_neither_math_verify_nor_the_harness():
     heavy = ("math_verify", "lm_eval")
-    script = f"import sys, w2s_evaluator.__main__\nprint([m for m in {heavy} if m in sys.modules])"
+    script = f"import sys, w2s_evaluator.app\nprint([m for m in {heavy} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True)
     assert printed.stdout.strip() == "[]"
 
