@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from xdist.scheduler import LoadFileScheduling
+
+# To collect the tests imports all there is; to look meanwhile for what could be freed takes as long again.
+gc.disable()
 
 
 class _ByFile(LoadFileScheduling):
@@ -18,3 +23,8 @@ class _ByFile(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
     return _ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()

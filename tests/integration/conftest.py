@@ -18,6 +18,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client.parser import text_string_to_metric_families
+from support import forks
 
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.tables import read_dataset, write_examples
@@ -297,13 +298,12 @@ class Server:
     def start(self, *flags):
         announcement = self.folder / "announced.json"
         announcement.unlink(missing_ok=True)
-        command = [sys.executable, "-m", f"w2s_{self.name}", "--port=0", "--metrics-port=0", "--exit-with-parent"]
-        command += [f"--artifact-root={self.artifact_root}", f"--database-url=sqlite:///{self.folder}/state.db"]
-        command += [f"--cache-folder={self.folder}/cache", f"--announce={announcement}"]
-        command += {"supervisor": ["--http-port=0"], "evaluator": ["--events-port=0"]}.get(self.name, [])
-        command += flags
+        own = ["--port=0", "--metrics-port=0", "--exit-with-parent", f"--announce={announcement}"]
+        own += [f"--artifact-root={self.artifact_root}", f"--database-url=sqlite:///{self.folder}/state.db"]
+        own += [f"--cache-folder={self.folder}/cache"]
+        own += {"supervisor": ["--http-port=0"], "evaluator": ["--events-port=0"]}.get(self.name, [])
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, start_new_session=True)
+            self.process = forks.start(f"w2s_{self.name}", [*own, *flags], log, again=self.process is not None)
         wait_until(lambda: announcement.exists() or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()[-2000:]
         self.addresses = json.loads(announcement.read_text())

@@ -200,7 +200,7 @@ def test_text_that_is_not_utf8_is_refused_by_its_field(services, refused, name):
 
 
 def test_drain_lets_calls_end_and_turns_health_off(serve, run_spec, refused):
-    server = serve("trainer")
+    server = serve("trainer", "--drain-s=100")
     with server.client() as caller, grpc.insecure_channel(server.target) as channel:
         run = caller.CreateRun(run=pb.Run(spec=run_spec()), request_id="drained")
         events = caller.WatchRun(name=run.name)
@@ -212,7 +212,7 @@ def test_drain_lets_calls_end_and_turns_health_off(serve, run_spec, refused):
         assert next(health).status == NOT_SERVING
         health.cancel()
         assert list(events)[-1].state == common.JOB_STATE_SUCCEEDED
-        assert server.process.wait(30) == 0
+        assert server.process.wait(100) == 0
         with refused("UNAVAILABLE"):
             health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
     assert [line["message"] for line in log_lines(server.log)][-1] == "stopped"
