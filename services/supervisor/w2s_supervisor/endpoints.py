@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ipaddress
 import re
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from w2s.artifacts.uris import is_plain
 from w2s.errors import FailedPrecondition, InvalidArgument
+from w2s_supervisor.peers import lookup, objection
 
 _TOKEN = re.compile(r"[!-~]+")
 _SCHEMES = frozenset({"http", "https", "grpc", "grpcs"})
-# Where clouds give out their machines' credentials, besides link-local addresses.
-_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192")))
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
@@ -52,19 +47,17 @@ class Endpoints:
     async def reach(self, url: str, field: str) -> str:
         """As `check`, once its host is known to be no machine's own services, by whatever name or number.
 
-        A name that has no address now passes: it cannot be reached either.
+        A name that has no address now passes: it cannot be reached either. Each connection looks again; see `peers`.
 
         Raises:
             InvalidArgument: As `check`, or the host is link-local or a cloud's metadata service.
         """
         url = self.check(url, field)
-        found = []
+        found: list[str] = []
         with contextlib.suppress(OSError):
-            # As connections find it: also 0xa9fea9fe and 0251.0376.0251.0376 are addresses.
-            found = await asyncio.get_running_loop().getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
-        for address in {str(sockaddr[0]) for *_, sockaddr in found}:
-            if _is_private_to_machines(address):
-                raise InvalidArgument(field, f"is at {address}, where machines are told their secrets and no model is")
+            found = await lookup(urlsplit(url).hostname or "")
+        if problem := objection(found):
+            raise InvalidArgument(field, problem)
         return url
 
     def token(self, name: str) -> str:
@@ -95,10 +88,3 @@ def _is_plain_url(url: str) -> bool:
         return False
     extras = (parts.username, parts.password, parts.query, parts.fragment)
     return parts.scheme in _SCHEMES and bool(parts.hostname) and port != 0 and not any(extras)
-
-
-def _is_private_to_machines(address: str) -> bool:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped or ip
-    return ip in _METADATA or ip.is_link_local or ip.is_multicast or ip.is_unspecified

@@ -6,9 +6,10 @@ to the log for each failure, and retries beyond our time and without regard to w
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +18,13 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from w2s.errors import DeadlineExceeded, W2SError
+from w2s.errors import DeadlineExceeded, Unavailable, W2SError
 from w2s_supervisor.backends.inference.codec import MALFORMED, output_of, request_of
 from w2s_supervisor.backends.inference.remote import Metadata, Output, Tensor, error_of, not_the_protocol
 from w2s_supervisor.oip.sdk import InferResponse, pb, pb_grpc
+from w2s_supervisor.peers import checked
 
+_CHANNELS = 2
 _PORTS = {"grpc": 80, "grpcs": 443}
 _OPTIONS = [
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
@@ -49,24 +52,17 @@ class GrpcRemote:
         self._model = model
         self._version = version
         self._token = token
-        parts = urlsplit(url)
-        target = parts.netloc if parts.port else f"{parts.netloc}:{_PORTS[parts.scheme]}"
-        if parts.scheme == "grpcs":
-            credentials = grpc.ssl_channel_credentials()
-            self._channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
-        else:
-            self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-        self._stub = pb_grpc.GRPCInferenceServiceStub(self._channel)
+        self._dialer = _Dialer(url)
 
     async def is_ready(self, timeout_s: float) -> bool:
         """As `Remote.is_ready`."""
         request = pb.ModelReadyRequest(name=self._model, version=self._version)
-        return bool((await self._call(self._stub.ModelReady, request, timeout_s)).ready)
+        return bool((await self._call("ModelReady", request, timeout_s)).ready)
 
     async def metadata(self, timeout_s: float) -> Metadata:
         """As `Remote.metadata`."""
         request = pb.ModelMetadataRequest(name=self._model, version=self._version)
-        found = await self._call(self._stub.ModelMetadata, request, timeout_s)
+        found = await self._call("ModelMetadata", request, timeout_s)
         return Metadata(
             name=found.name,
             versions=tuple(found.versions),
@@ -80,7 +76,7 @@ class GrpcRemote:
     async def infer(self, inputs: Mapping[str, Sequence[str]], output: str, timeout_s: float) -> Output:
         """As `Remote.infer`."""
         request = request_of(self._model, self._version, inputs, output).to_grpc()
-        message = await self._call(self._stub.ModelInfer, request, timeout_s)
+        message = await self._call("ModelInfer", request, timeout_s)
         try:
             response = InferResponse.from_grpc(message)
         except MALFORMED as error:
@@ -89,14 +85,18 @@ class GrpcRemote:
 
     async def close(self) -> None:
         """As `Remote.close`."""
-        await self._channel.close()
+        await self._dialer.close()
 
-    async def _call(self, method: Callable[..., Awaitable[Any]], request: Any, timeout_s: float) -> Any:
+    async def _call(self, method: str, request: Any, timeout_s: float) -> Any:
         token = self._token()
         headers = (("authorization", f"Bearer {token}"),) if token else ()
         try:
-            return await method(request, timeout=timeout_s, metadata=headers)
+            stub = pb_grpc.GRPCInferenceServiceStub(await self._dialer.channel())
+            return await getattr(stub, method)(request, timeout=timeout_s, metadata=headers)
+        except OSError as error:
+            raise Unavailable(f"{self._where} cannot be reached: its host has no address") from error
         except grpc.aio.AioRpcError as error:
+            self._dialer.lost |= error.code() is grpc.StatusCode.UNAVAILABLE
             raise self._error(error, token) from error
 
     def _error(self, error: grpc.aio.AioRpcError, token: str) -> W2SError:
@@ -105,6 +105,70 @@ class GrpcRemote:
         words = f"{error.code().name}: {error.details()}"
         code: int = error.code().value[0]
         return error_of(code, words, self._where, token, _retry_after(error))
+
+
+class _Dialer:
+    """Connects to a host's addresses, which it looks up and checks itself: gRPC would do so again, unchecked.
+
+    Args:
+        url: The server's.
+
+    Attributes:
+        lost: The server was away: its addresses may be others now.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        self._options = [*_OPTIONS, ("grpc.default_authority", parts.netloc)]
+        self._credentials = grpc.ssl_channel_credentials() if parts.scheme == "grpcs" else None
+        self._target = ""
+        self._channels: list[grpc.aio.Channel] = []
+        self._lock = asyncio.Lock()
+        self.lost = True
+
+    async def channel(self) -> grpc.aio.Channel:
+        """A channel to the host's addresses, as they were when the server was last away.
+
+        Raises:
+            FailedPrecondition: One of them is no teacher's.
+            OSError: It has none, and never had.
+        """
+        async with self._lock:
+            if self.lost:
+                await self._look_again()
+        return self._channels[-1]
+
+    async def _look_again(self) -> None:
+        try:
+            target = _target(await checked(self._host), self._port)
+        except OSError:
+            if not self._channels:
+                raise
+            return
+        self.lost = False
+        if target != self._target:
+            self._target = target
+            self._channels.append(self._opened(target))
+            # The one before it may have calls to end.
+            while len(self._channels) > _CHANNELS:
+                await self._channels.pop(0).close()
+
+    async def close(self) -> None:
+        """Closes the channels."""
+        for channel in self._channels:
+            await channel.close()
+
+    def _opened(self, target: str) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(target, options=self._options)
+        return grpc.aio.secure_channel(target, self._credentials, options=self._options)
+
+
+def _target(addresses: Sequence[str], port: int) -> str:
+    """Addresses as gRPC takes them: all of one family, IPv4 where there is any."""
+    four = [f"{address}:{port}" for address in addresses if ":" not in address]
+    return "ipv4:" + ",".join(four) if four else "ipv6:" + ",".join(f"[{one}]:{port}" for one in addresses)
 
 
 def _retry_after(error: grpc.aio.AioRpcError) -> float | None:

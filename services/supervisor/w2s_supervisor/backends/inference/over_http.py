@@ -19,6 +19,7 @@ from w2s.errors import DeadlineExceeded, FailedPrecondition, Unavailable, W2SErr
 from w2s_supervisor.backends.inference.codec import MALFORMED, output_of, request_of
 from w2s_supervisor.backends.inference.remote import Metadata, Output, Tensor, error_of, not_the_protocol
 from w2s_supervisor.oip.sdk import InferResponse
+from w2s_supervisor.peers import check_connection
 
 # It writes a line for each request.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -105,7 +106,9 @@ class HttpRemote:
             headers["authorization"] = f"Bearer {token}"
         url = self._url + path
         try:
-            async with self._client.stream(method, url, json=content, headers=headers, timeout=timeout_s) as response:
+            async with self._client.stream(
+                method, url, json=content, headers=headers, timeout=timeout_s, extensions={"trace": check_connection}
+            ) as response:
                 wait = response.headers.get("retry-after", "")
                 return _Reply(response.status_code, await _read(response), wait, token)
         except httpx2.TimeoutException as error:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from w2s_supervisor.backends.text_generation.failures import Refused, Unreadable
+from w2s_supervisor.peers import check_connection
 
 # A prefill of 32,768 tokens is about 3 MB.
 MAX_BYTES = 32_000_000
@@ -43,7 +44,7 @@ class Wire(httpx2.AsyncHTTPTransport):
         Raises:
             Refused: The status is not 2xx.
             Unreadable: The answer is compressed, which could hide its size.
-            FailedPrecondition: There is no token to be read.
+            FailedPrecondition: There is no token to be read, or a connection leads where no teacher may be.
         """
         self._authorize(request)
         request.extensions = {**request.extensions, "trace": self._traced}
@@ -66,8 +67,9 @@ class Wire(httpx2.AsyncHTTPTransport):
         if self.sent_token:
             request.headers["Authorization"] = f"Bearer {self.sent_token}"
 
-    async def _traced(self, event: str, _info: dict[str, Any]) -> None:
+    async def _traced(self, event: str, info: dict[str, Any]) -> None:
         self.opened += event == "connection.connect_tcp.complete"
+        await check_connection(event, info)
 
 
 class _Bounded(httpx2.AsyncByteStream):
