@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -10,12 +11,15 @@ import urllib.request
 from pathlib import Path
 
 import grpc
+import httpx2 as httpx
 import pytest
 from helpers.certificates import Authority
 
 from w2s.client import connect
 from w2s.trainer.v1 import trainer_pb2 as pb
 from w2s.trainer.v1 import trainer_pb2_grpc
+
+from .conftest import Server
 
 TINY = Path(__file__).parents[1] / "helpers" / "tiny_service.py"
 SETTINGS = ("--artifact-root=artifacts", "--database-url=sqlite:///state.db", "--port=0", "--metrics-port=0")
@@ -136,6 +140,24 @@ def test_mutual_tls_asks_for_a_certificate(start, authority, call, tmp_path):
     stranger, stranger_key = Authority(tmp_path, "strangers").issue("stranger")
     with pytest.raises(grpc.RpcError):
         call(target, SERVER_CA_FILE=authority.file, CLIENT_CERT_FILE=stranger, CLIENT_KEY_FILE=stranger_key)
+
+
+@pytest.mark.parametrize(
+    ("service", "flag", "path", "status"),
+    [("supervisor", "--http-tls", "/v2/health/live", 200), ("evaluator", "--events-tls", "/", 405)],
+)
+def test_http_is_secured_where_it_is_asked_for(authority, tmp_path, service, flag, path, status):
+    certificate, key = authority.issue("server")
+    server = Server(service, tmp_path, tmp_path / "artifacts")
+    try:
+        server.start(flag, f"--tls-cert-file={certificate}", f"--tls-key-file={key}", "--threads=1")
+        address = server.addresses["http" if service == "supervisor" else "events"]
+        trusted = ssl.create_default_context(cafile=authority.file)
+        assert httpx.get(f"https://{address}{path}", verify=trusted, trust_env=False).status_code == status
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"http://{address}{path}", trust_env=False)
+    finally:
+        server.kill()
 
 
 def test_calls_above_a_limit_are_shed(start, call, refused):

@@ -12,6 +12,7 @@ from w2s.models.runtime import configure_runtime
 from w2s.rpc.access import access_of
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener
+from w2s.rpc.tls import http_context
 from w2s_evaluator.comparisons.metrics import ComparisonMetrics
 from w2s_evaluator.comparisons.published import Published
 from w2s_evaluator.comparisons.service import Comparisons
@@ -49,7 +50,8 @@ class EvaluatorApp:
         self._joiner = Joiner(self._database, self._monitor.students, self._monitor.intake, events)
         max_bytes = settings.max_message_mib << 20
         access = None if settings.events_open else access_of(settings)
-        self._events = EventsHttp(self._joiner, events, settings.host, settings.events_port, max_bytes, access)
+        tls = http_context(settings, "events_tls") if settings.events_tls else None
+        self._events = EventsHttp(self._joiner, events, settings.host, settings.events_port, max_bytes, access, tls)
 
     def register(self, server: grpc.aio.Server) -> None:
         servicer = EvaluatorServicer(self._evaluations, self._comparisons)

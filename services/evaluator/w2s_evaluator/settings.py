@@ -21,6 +21,7 @@ class EvaluatorSettings(ModelSettings):
     )
     benchmark_tasks: Path | None = Field(None, description="Folder of task files for the evaluation harness")
     events_port: int = Field(8081, ge=0, le=65535, description="HTTP port that takes CloudEvents; 0 for a free one")
+    events_tls: bool = Field(False, description="Take events by TLS alone, with the gRPC server's certificate")
     events_open: bool = Field(
         False, description="Take events without a token where calls need one: KServe's logger shows none"
     )

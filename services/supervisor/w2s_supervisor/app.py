@@ -13,6 +13,7 @@ from w2s.models.runtime import configure_runtime
 from w2s.rpc.access import access_of
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener
+from w2s.rpc.tls import http_context
 from w2s.supervisor.v1 import supervisor_pb2_grpc
 from w2s_supervisor.limits import Limits
 from w2s_supervisor.metrics import SupervisorMetrics
@@ -69,6 +70,7 @@ class SupervisorApp:
         settings = self._settings
         max_bytes = settings.max_message_mib << 20
         access, desk = access_of(settings), self._supervisor.desk
-        http = OipHttp(desk, self._limits, settings.host, settings.http_port, max_bytes, access)
+        tls = http_context(settings, "http_tls") if settings.http_tls else None
+        http = OipHttp(desk, self._limits, settings.host, settings.http_port, max_bytes, access, tls)
         await http.start()
         return http

@@ -43,3 +43,6 @@ class SupervisorSettings(ModelSettings):
     http_port: int = Field(
         8080, ge=0, le=65535, description="HTTP port of the Open Inference Protocol; 0 for a free one"
     )
+    http_tls: bool = Field(
+        False, description="Serve HTTP by TLS too, with the gRPC server's certificate; unset where a gateway ends TLS"
+    )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import socket
+import ssl
 from collections.abc import Callable, Generator
 
 import uvicorn
@@ -75,9 +76,18 @@ class HttpListener:
         port: The port; 0 for a free one.
         field: The setting that names the port.
         guard: Decides on requests; None to let everybody in.
+        tls: What connections are secured by; None for plaintext.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, field: str, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        field: str,
+        guard: Guard | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._host, self._port, self._field = host, port, field
         config = uvicorn.Config(
             app if guard is None else _guarded(app, guard),
@@ -90,6 +100,7 @@ class HttpListener:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
+            ssl_context_factory=None if tls is None else lambda config, default: tls,
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None

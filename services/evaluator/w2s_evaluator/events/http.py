@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -36,6 +37,7 @@ class EventsHttp(HttpListener):
         port: The port; 0 for a free one.
         max_bytes: The largest body that is read.
         access: Who may send events, operators at least; None for everybody.
+        tls: What connections are secured by; None for plaintext.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class EventsHttp(HttpListener):
         port: int,
         max_bytes: int,
         access: Access | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         async def take(request: Request) -> Response:
             try:
@@ -59,4 +62,4 @@ class EventsHttp(HttpListener):
 
         guard = guard_of(access, lambda _: Role.OPERATOR) if access else None
         app = Starlette(routes=[Route("/", take, methods=["POST"])])
-        super().__init__(app, host, port, "events_port", guard)
+        super().__init__(app, host, port, "events_port", guard, tls)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 from fastapi import FastAPI
@@ -117,13 +118,21 @@ class OipHttp(HttpListener):
         port: The port; 0 for a free one.
         max_bytes: The largest body that is read.
         access: Who may ask; None for everybody.
+        tls: What connections are secured by; None for plaintext.
     """
 
     def __init__(
-        self, desk: Desk, limits: Limits, host: str, port: int, max_bytes: int, access: Access | None = None
+        self,
+        desk: Desk,
+        limits: Limits,
+        host: str,
+        port: int,
+        max_bytes: int,
+        access: Access | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         guard = guard_of(access, role_of) if access else None
-        super().__init__(_application(desk, limits, max_bytes), host, port, "http_port", guard)
+        super().__init__(_application(desk, limits, max_bytes), host, port, "http_port", guard, tls)
 
 
 def role_of(request: Request) -> Role | None:
