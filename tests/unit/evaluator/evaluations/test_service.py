@@ -192,7 +192,3 @@ async def test_benchmarks_take_a_datasets_place(ended, store, language_model):
     rows = pq.read_table(artifact.path / "samples.parquet").to_pylist()
     assert [(row["task"], row["id"]) for row in rows] == [("tiny_sums", "0"), ("tiny_sums", "1")]
     assert [parent.role for parent in artifact.manifest.parents] == ["model"]
-
-    job = await ended(model=language_model, benchmarks=Benchmarks(tasks=("no_such_task",)))
-    assert (job.state, job.error_code) == (State.FAILED, 3)
-    assert "benchmarks.tasks[0]: there is no task no_such_task" in job.error_message
