@@ -92,6 +92,6 @@ def generate(item: dict, teacher: dict) -> dict:
 @component
 def evaluate(item: dict, run: dict) -> dict:
     """Evaluates a trained model."""
-    from pipelines.steps import evaluate
+    from pipelines.steps import evaluate, handover
 
-    return evaluate.evaluate(item, run)
+    return handover.hand_over(evaluate.evaluate(item, run))

@@ -108,24 +108,27 @@ def list_truths(plan: dict, datasets: list) -> list[dict]:
 def list_arms(plan: dict, datasets: list, truths: list) -> list[dict]:
     """Lists the weak models that are to teach."""
     from pipelines.beyond_accuracy import run
+    from pipelines.steps.handover import received
 
-    return run.list_arms(plan, datasets, truths)
+    return run.list_arms(plan, datasets, received(truths))
 
 
 @component
 def supervise(item: dict, teacher: dict) -> dict:
     """Has the teacher label, or write."""
     from pipelines.beyond_accuracy import run
+    from pipelines.steps.handover import hand_over
 
-    return run.supervise(item, teacher)
+    return hand_over(run.supervise(item, teacher))
 
 
 @component
 def list_students(plan: dict, datasets: list, arms: list) -> list[dict]:
     """Lists the students: every part, method and seed."""
     from pipelines.beyond_accuracy import run
+    from pipelines.steps.handover import received
 
-    return run.list_students(plan, datasets, arms)
+    return run.list_students(plan, datasets, received(arms))
 
 
 @component
@@ -142,8 +145,11 @@ def report(
 ) -> None:
     """Compares, and writes the report."""
     from pipelines.beyond_accuracy import run
+    from pipelines.steps.handover import received
 
-    figures = run.report(plan, datasets, truths, arms, students, html.path, markdown.path, files.path)
+    figures = run.report(
+        plan, datasets, received(truths), received(arms), received(students), html.path, markdown.path, files.path
+    )
     for name, value in figures.items():
         metrics.log_metric(name, value)
 

@@ -110,56 +110,63 @@ def list_truths(plan: dict, datasets: dict) -> list[dict]:
 def evaluate_truth(item: dict, run: dict) -> dict:
     """Evaluates a weak model or ceiling."""
     from pipelines.deception import run as steps
+    from pipelines.steps.handover import hand_over
 
-    return steps.evaluate_truth(item, run)
+    return hand_over(steps.evaluate_truth(item, run))
 
 
 @component
 def list_arms(plan: dict, datasets: dict, truths: list) -> list[dict]:
     """Lists the weak models that are to teach."""
     from pipelines.deception import run
+    from pipelines.steps.handover import received
 
-    return run.list_arms(plan, datasets, truths)
+    return run.list_arms(plan, datasets, received(truths))
 
 
 @component
 def supervise(item: dict, teacher: dict) -> dict:
     """Has the teacher label, and evaluates its labels."""
     from pipelines.deception import run
+    from pipelines.steps.handover import hand_over
 
-    return run.supervise(item, teacher)
+    return hand_over(run.supervise(item, teacher))
 
 
 @component
 def list_routes(plan: dict, datasets: dict, arms: list) -> list[dict]:
     """Lists how labels come to students: directly, and through an intermediate model."""
     from pipelines.deception import run
+    from pipelines.steps.handover import received
 
-    return run.list_routes(plan, datasets, arms)
+    return run.list_routes(plan, datasets, received(arms))
 
 
 @component
 def relay(item: dict) -> dict:
     """Hands labels on: as they are, or those of an intermediate model that is trained on them."""
     from pipelines.deception import run
+    from pipelines.steps.handover import hand_over
 
-    return run.relay(item)
+    return hand_over(run.relay(item))
 
 
 @component
 def list_students(plan: dict, datasets: dict, mixed: dict, routes: list) -> list[dict]:
     """Lists the students: every objective, gap, conflict, mitigation and seed."""
     from pipelines.deception import run
+    from pipelines.steps.handover import received
 
-    return run.list_students(plan, datasets, mixed, routes)
+    return run.list_students(plan, datasets, mixed, received(routes))
 
 
 @component
 def evaluate_student(item: dict, run: dict) -> dict:
     """Evaluates a student."""
     from pipelines.deception import run as steps
+    from pipelines.steps.handover import hand_over
 
-    return steps.evaluate_student(item, run)
+    return hand_over(steps.evaluate_student(item, run))
 
 
 @component
@@ -177,8 +184,19 @@ def report(
 ) -> None:
     """Assesses every student, and writes the report."""
     from pipelines.deception import run
+    from pipelines.steps.handover import received
 
-    figures = run.report(plan, datasets, truths, arms, routes, students, html.path, markdown.path, files.path)
+    figures = run.report(
+        plan,
+        datasets,
+        received(truths),
+        received(arms),
+        received(routes),
+        received(students),
+        html.path,
+        markdown.path,
+        files.path,
+    )
     for name, value in figures.items():
         metrics.log_metric(name, value)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.keys import content_key
 from pipelines.steps.items import Json
-from pipelines.steps.keep import keep_dataset
+from pipelines.steps.keep import keep
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import PAIRS_SCHEMA
 from w2s.artifacts.tables import PairDataset, parent, read_pairs, write_pairs
@@ -39,7 +39,7 @@ def _without(store: ArtifactStore, pairs: PairDataset, taken: set[str], test: Pa
     if len(rows) == len(pairs):
         reference: Json = pairs.ref.model_dump()
         return reference
-    return keep_dataset(
+    return keep(
         store,
         content_key("apart", pairs.ref.digest, test.ref.digest),
         PAIRS_SCHEMA,

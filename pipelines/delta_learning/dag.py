@@ -80,24 +80,27 @@ def list_bases(plan: dict, datasets: dict) -> list[dict]:
 def base(item: dict) -> dict:
     """Warms a model up, has it marked, and has a teacher answer every prompt."""
     from pipelines.delta_learning import run
+    from pipelines.steps.handover import hand_over
 
-    return run.base(item)
+    return hand_over(run.base(item))
 
 
 @component
 def list_arms(plan: dict, datasets: dict, bases: list) -> list[dict]:
     """Lists the arms to train."""
     from pipelines.delta_learning import run
+    from pipelines.steps.handover import received
 
-    return run.list_arms(plan, datasets, bases)
+    return run.list_arms(plan, datasets, received(bases))
 
 
 @component
 def learn(item: dict) -> dict:
     """Pairs answers up, and trains and evaluates the student on them."""
     from pipelines.delta_learning import run
+    from pipelines.steps.handover import hand_over
 
-    return run.learn(item)
+    return hand_over(run.learn(item))
 
 
 @component
@@ -113,8 +116,9 @@ def report(
 ) -> None:
     """Holds every arm against the student before, and writes the report."""
     from pipelines.delta_learning import run
+    from pipelines.steps.handover import received
 
-    figures = run.report(plan, datasets, bases, arms, html.path, markdown.path, files.path)
+    figures = run.report(plan, datasets, received(bases), received(arms), html.path, markdown.path, files.path)
     for name, value in figures.items():
         metrics.log_metric(name, value)
 

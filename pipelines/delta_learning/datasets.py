@@ -6,7 +6,7 @@ from pipelines.delta_learning.plan import REVERSED, SFT, TIED
 from pipelines.keys import content_key
 from pipelines.language import solution
 from pipelines.steps.items import Json
-from pipelines.steps.keep import keep_dataset
+from pipelines.steps.keep import keep
 from pipelines.steps.select import solutions
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import PAIRS_SCHEMA
@@ -41,9 +41,7 @@ def arm_dataset(store: ArtifactStore, arm: str, chosen: Json, rejected: Json, ti
         return counted
     key = content_key("delta/pairs", arm, *(source.ref.digest for source in sources))
     parents = [parent(role, source) for role, source in zip(("chosen", "rejected"), sources, strict=False)]
-    reference = keep_dataset(
-        store, key, PAIRS_SCHEMA, parents, lambda path: write_pairs(path, rows), config={"arm": arm}
-    )
+    reference = keep(store, key, PAIRS_SCHEMA, parents, lambda path: write_pairs(path, rows), config={"arm": arm})
     return {**counted, "dataset": reference}
 
 

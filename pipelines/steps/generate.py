@@ -9,7 +9,7 @@ from pipelines.keys import content_key
 from pipelines.progress import format_line
 from pipelines.steps.guard import step
 from pipelines.steps.items import Json, from_json, normalised
-from pipelines.steps.keep import keep_dataset
+from pipelines.steps.keep import keep
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.manifest import Parent
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
@@ -41,7 +41,7 @@ def generate(item: Json, teacher: Json) -> Json:
     key = content_key("generate", prompts.ref.digest, normalised(request), item["nonce"])
     spec = from_json(item["teacher"], supervisor_pb2.TeacherSpec())
     made_by = Parent(role="teacher", uri=spec.model.model.uri or teacher["teacher"], digest=teacher["digest"])
-    return keep_dataset(
+    return keep(
         store,
         key,
         COMPLETIONS_SCHEMA,

@@ -1,17 +1,16 @@
-"""Datasets that a step makes itself: made once, whoever asks and however often."""
+"""What a step makes itself: made once, whoever asks and however often."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from pipelines.steps.items import Json
 from w2s.artifacts import ArtifactStore
-from w2s.artifacts.manifest import Parent
+from w2s.artifacts.manifest import Kind, Parent
 
 
-def keep_dataset(
+def keep(
     store: ArtifactStore,
     key: str,
     schema: str,
@@ -20,16 +19,16 @@ def keep_dataset(
     *,
     config: Json,
     seed: int | None = None,
-    kind: Literal["datasets", "labels"] = "datasets",
+    kind: Kind = "datasets",
 ) -> Json:
-    """The dataset of a content key, or its labels, made if it is not there.
+    """The artifact of a content key, made if it is not there.
 
     Args:
         store: Where it is.
         key: Names all that decides its content; see `pipelines.keys.content_key`.
-        schema: What its rows are, such as `COMPLETIONS_SCHEMA`.
+        schema: What it holds, such as `COMPLETIONS_SCHEMA`.
         parents: What it was made from.
-        write: Writes its table into a folder.
+        write: Writes its files into a folder.
         config: What it was made with, for its manifest.
         seed: What was drawn at random was drawn with it.
         kind: What it is kept as.

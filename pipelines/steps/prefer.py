@@ -13,7 +13,7 @@ from pipelines.keys import content_key
 from pipelines.progress import format_line
 from pipelines.steps.guard import step
 from pipelines.steps.items import Json, from_json
-from pipelines.steps.keep import keep_dataset
+from pipelines.steps.keep import keep
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.manifest import Parent
 from w2s.artifacts.schemas import LABELS_SCHEMA
@@ -51,7 +51,7 @@ def prefer(item: Json, teacher: Json) -> Json:
         "label_names": pairs.label_names,
         "margin": item["margin"],
     }
-    return keep_dataset(
+    return keep(
         store,
         key,
         LABELS_SCHEMA,

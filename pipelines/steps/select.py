@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pipelines.keys import content_key
 from pipelines.language import solution
 from pipelines.steps.items import Json
-from pipelines.steps.keep import keep_dataset
+from pipelines.steps.keep import keep
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import CompletionDataset, parent, read_completions, write_completions
@@ -84,7 +84,7 @@ def _rows(found: CompletionDataset, keep: Callable[[Json], bool]) -> list[Json]:
 
 
 def _kept(store: ArtifactStore, found: CompletionDataset, rows: list[Json], config: Json) -> Json:
-    return keep_dataset(
+    return keep(
         store,
         content_key("select", found.ref.digest, config),
         COMPLETIONS_SCHEMA,

@@ -77,25 +77,28 @@ def list_truths(plan: dict, datasets: dict) -> list[dict]:
 @component
 def list_arms(plan: dict, datasets: dict, truths: list) -> list[dict]:
     """Lists the weak models that are to teach."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong import run
 
-    return run.list_arms(plan, datasets, truths)
+    return run.list_arms(plan, datasets, received(truths))
 
 
 @component
 def evaluate_supervision(item: dict, teacher: dict, labels: dict) -> dict:
     """Evaluates the teacher and its labels; returns all that the supervision made."""
+    from pipelines.steps.handover import hand_over
     from pipelines.weak_to_strong import run
 
-    return run.evaluate_supervision(item, teacher, labels)
+    return hand_over(run.evaluate_supervision(item, teacher, labels))
 
 
 @component
 def list_students(plan: dict, datasets: dict, arms: list) -> list[dict]:
     """Lists the students: every gap, method and seed."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong import run
 
-    return run.list_students(plan, datasets, arms)
+    return run.list_students(plan, datasets, received(arms))
 
 
 @component
@@ -111,9 +114,12 @@ def report(
     files: Output[Artifact],
 ) -> None:
     """Compares, and writes the report."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong import run
 
-    figures = run.report(plan, datasets, truths, arms, students, html.path, markdown.path, files.path)
+    figures = run.report(
+        plan, datasets, received(truths), received(arms), received(students), html.path, markdown.path, files.path
+    )
     for name, value in figures.items():
         metrics.log_metric(name, value)
 

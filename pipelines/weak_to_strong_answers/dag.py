@@ -68,33 +68,37 @@ def list_truths(plan: dict, datasets: dict) -> list[dict]:
 @component
 def list_writers(plan: dict, datasets: dict, truths: list) -> list[dict]:
     """Lists whose answers are learned."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_answers import run
 
-    return run.list_writers(plan, datasets, truths)
+    return run.list_writers(plan, datasets, received(truths))
 
 
 @component
 def write(item: dict) -> dict:
     """Has a weak model answer."""
+    from pipelines.steps.handover import hand_over
     from pipelines.weak_to_strong_answers import run
 
-    return run.write(item)
+    return hand_over(run.write(item))
 
 
 @component
 def list_students(plan: dict, datasets: dict, written: list) -> list[dict]:
     """Lists the students: every method, gap and seed."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_answers import run
 
-    return run.list_students(plan, datasets, written)
+    return run.list_students(plan, datasets, received(written))
 
 
 @component
 def learn(item: dict) -> dict:
     """Trains a student, through models between where there are some, and evaluates it."""
+    from pipelines.steps.handover import hand_over
     from pipelines.weak_to_strong_answers import run
 
-    return run.learn(item)
+    return hand_over(run.learn(item))
 
 
 @component
@@ -110,9 +114,12 @@ def report(
     files: Output[Artifact],
 ) -> None:
     """Compares, and writes the report."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_answers import run
 
-    figures = run.report(plan, datasets, truths, written, students, html.path, markdown.path, files.path)
+    figures = run.report(
+        plan, datasets, received(truths), received(written), received(students), html.path, markdown.path, files.path
+    )
     for name, value in figures.items():
         metrics.log_metric(name, value)
 

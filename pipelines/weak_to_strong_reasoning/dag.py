@@ -83,73 +83,82 @@ def list_truths(plan: dict, datasets: dict) -> list[dict]:
 @component
 def list_writers(plan: dict, datasets: dict, truths: list) -> list[dict]:
     """Lists who writes solutions."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.list_writers(plan, datasets, truths)
+    return run.list_writers(plan, datasets, received(truths))
 
 
 @component
 def write(item: dict) -> dict:
     """Has both models solve the questions, and keeps what they agree on."""
+    from pipelines.steps.handover import hand_over
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.write(item)
+    return hand_over(run.write(item))
 
 
 @component
 def list_learners(plan: dict, datasets: dict, written: list) -> list[dict]:
     """Lists stage I's students."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.list_learners(plan, datasets, written)
+    return run.list_learners(plan, datasets, received(written))
 
 
 @component
 def learn(item: dict) -> dict:
     """Trains and evaluates a student."""
+    from pipelines.steps.handover import hand_over
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.learn(item)
+    return hand_over(run.learn(item))
 
 
 @component
 def list_seconds(plan: dict, datasets: dict, written: list, learners: list) -> list[dict]:
     """Lists what each seed does after its first iteration."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.list_seconds(plan, datasets, written, learners)
+    return run.list_seconds(plan, datasets, received(written), received(learners))
 
 
 @component
 def again(item: dict) -> dict:
     """Does the second iteration, where there is one."""
+    from pipelines.steps.handover import hand_over
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.again(item)
+    return hand_over(run.again(item))
 
 
 @component
 def list_samplers(plan: dict, seconds: list) -> list[dict]:
     """Lists whose samples are voted on."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.list_samplers(plan, seconds)
+    return run.list_samplers(plan, received(seconds))
 
 
 @component
 def contrast(item: dict) -> dict:
     """Samples, votes, and pairs solutions up."""
+    from pipelines.steps.handover import hand_over
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.contrast(item)
+    return hand_over(run.contrast(item))
 
 
 @component
 def list_preferences(plan: dict, datasets: dict, contrasts: list) -> list[dict]:
     """Lists stage II's students."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_reasoning import run
 
-    return run.list_preferences(plan, datasets, contrasts)
+    return run.list_preferences(plan, datasets, received(contrasts))
 
 
 @component
@@ -168,10 +177,21 @@ def report(
     files: Output[Artifact],
 ) -> None:
     """Compares, and writes the report."""
+    from pipelines.steps.handover import received
     from pipelines.weak_to_strong_reasoning import run
 
     figures = run.report(
-        plan, datasets, truths, written, learners, seconds, contrasts, preferences, html.path, markdown.path, files.path
+        plan,
+        datasets,
+        received(truths),
+        received(written),
+        received(learners),
+        received(seconds),
+        received(contrasts),
+        received(preferences),
+        html.path,
+        markdown.path,
+        files.path,
     )
     for name, value in figures.items():
         metrics.log_metric(name, value)

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.keys import content_key
 from pipelines.language import solution
 from pipelines.steps.items import Json
-from pipelines.steps.keep import keep_dataset
+from pipelines.steps.keep import keep
 from pipelines.weak_to_strong_reasoning.plan import FULL_WEAK, HYBRID, ICL_ONLY, WEAK_ONLY, Preference
 from w2s.artifacts import ArtifactRef, ArtifactStore
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA, PAIRS_SCHEMA
@@ -98,7 +98,7 @@ def pairs(store: ArtifactStore, weak: Json, samples: Json, settings: Preference)
     key = content_key("reasoning/pairs", found.ref.digest, drawn.ref.digest, settings.model_dump())
     parents = [parent("weak", found), parent("samples", drawn)]
     config = settings.model_dump(include={"trust", "overrule", "pairs"})
-    reference = keep_dataset(store, key, PAIRS_SCHEMA, parents, lambda path: write_pairs(path, rows), config=config)
+    reference = keep(store, key, PAIRS_SCHEMA, parents, lambda path: write_pairs(path, rows), config=config)
     return {**counted, "dataset": reference}
 
 
@@ -107,9 +107,7 @@ def _kept(
 ) -> Json:
     key = content_key(f"reasoning/{what}", *(dataset.ref.digest for dataset in made_from), config)
     parents = [parent(f"source{n}", dataset) for n, dataset in enumerate(made_from)]
-    return keep_dataset(
-        store, key, COMPLETIONS_SCHEMA, parents, lambda path: write_completions(path, rows), config=config
-    )
+    return keep(store, key, COMPLETIONS_SCHEMA, parents, lambda path: write_completions(path, rows), config=config)
 
 
 def _row(id_: str, prompt: str, completion: str) -> Json:

@@ -33,7 +33,7 @@ from w2s_trainer.spec import Objective, Sft
 
 SEEDS = (1000, 1001, 1002)
 SIZES = SplitSizes(weak_train=160, transfer=1, validation=100, test=1)
-LAYERS = (24, 26, 28, 30)
+LAYERS = (24, 25, 26, 30)
 # Solutions, and peak rate.
 COURSES = ((160, 1e-4), (160, 5e-5), (80, 1e-4))
 _BATCH = 8

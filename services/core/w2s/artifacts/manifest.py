@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from w2s import provenance
 from w2s.artifacts.uris import is_plain
 
-Kind = Literal["datasets", "labels", "models", "predictions"]
+Kind = Literal["datasets", "labels", "models", "predictions", "results"]
 
 
 class ArtifactRef(BaseModel):
