@@ -28,6 +28,7 @@ _IMPORTED = (
     "w2s_trainer.preload",
     "w2s_trainer.app",
     "w2s_supervisor.app",
+    "w2s.models.loading",
     "w2s_supervisor.oip.servicer",
     "w2s_supervisor.oip.http",
     "w2s_evaluator.app",

@@ -19,7 +19,6 @@ from w2s.errors import Internal, InvalidArgument, W2SError
 from w2s.models.batches import token_batches
 from w2s.models.engine import Engine, Item
 from w2s.models.inputs import Completion, Piece, Row, Sampling
-from w2s.models.loading import load_engine
 from w2s.models.sources import ModelSources, Pinned
 from w2s.models.spec import ClassifierReading, LanguageModelReading, Reading, RewardReading
 from w2s.models.vetting import weight_bytes
@@ -171,6 +170,9 @@ class ModelOpener:
         return ModelAnswers(engine, batcher, self._threads, self._token_budget, rewards=engine.rewards)
 
     def _load(self, spec: ModelBackend, path: Path) -> Engine:
+        # A second of transformers, and 140 MB: those whose teachers are all elsewhere do without.
+        from w2s.models.loading import load_engine  # noqa: PLC0415
+
         return load_engine(path, self._reading(spec), self._device, self._settings.dtype, "model")
 
     def _reading(self, spec: ModelBackend) -> Reading | None:
