@@ -174,6 +174,24 @@ def test_secrets_come_from_secrets(rendered):
     assert pod["containers"][0]["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
 
 
+def test_http_speaks_tls_where_nobody_ends_it_before(rendered, render):
+    def told(objects, kind, component):
+        (container,) = dict(pod_specs(objects))[f"{kind}/w2s-{component}"]["containers"]
+        return {entry["name"] for entry in container["env"] if entry.get("value") == "true"} & {
+            "W2S_HTTP_TLS",
+            "W2S_EVENTS_TLS",
+        }
+
+    assert told(rendered["secured"], "Deployment", "supervisor") == {"W2S_HTTP_TLS"}
+    assert told(rendered["secured"], "Deployment", "evaluator") == {"W2S_EVENTS_TLS"}
+    assert told(rendered["default"], "Deployment", "supervisor") == set()
+    # KServe's gateway speaks plaintext to the pod, and its payload logger to the monitor.
+    flags = ("tls.enabled=true", "tls.existingSecret=x", "supervisor.mode=kserve", "evaluator.eventsOpen=true")
+    served = render(*(f"--set={flag}" for flag in flags))
+    assert told(served, "InferenceService", "supervisor") == set()
+    assert told(served, "Deployment", "evaluator") == set()
+
+
 def test_gpus_are_asked_for_where_models_run(rendered):
     limits = {n: p["containers"][0]["resources"].get("limits", {}) for n, p in pod_specs(rendered["secured"])}
     assert limits["Deployment/w2s-supervisor"]["nvidia.com/gpu"] == 1

@@ -77,6 +77,7 @@ def test_a_student_reaches_the_monitor_and_its_model_alone(rendered):
         ([CANARY, "student.route.parentRefs[0].name=a"], "enabled"),
         ([*ENABLED, CANARY, "student.route.parentRefs[0].name=a", "student.canary.percent=101"], "percent"),
         ([*ENABLED, "auth.existingSecret=x", "auth.clientSecret=x"], "eventsOpen"),
+        ([*ENABLED, "tls.enabled=true", "tls.existingSecret=x"], "eventsOpen"),
         # KServe's Service is NAME-canary-predictor: 63 characters at most.
         ([*ENABLED, f"student.name={'a' * 47}"], "student/name"),
     ],
