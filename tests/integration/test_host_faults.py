@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, databases that are locked or gone, and clocks that are set: named, and outlived."""
+"""Disks that are full, read-only or slow, databases locked or gone, and clocks that are set: named, and outlived."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.faults import ANY, CLASSES, examples, examples_dataset, model_teacher
+from support.slow_disk import slow_disk
 
 from w2s.artifacts import ArtifactStore
 from w2s.common.v1 import common_pb2 as common
@@ -185,6 +187,51 @@ def test_a_full_disk_under_the_state_is_named_and_nothing_acknowledged_is_lost(s
     for name in stored:
         assert client.GetTeacher(name=name).name == name
     assert client.RegisterTeacher(teacher_id="afterwards", spec=spec).name == "teachers/afterwards"
+
+
+@pytest.fixture
+def unhealthy(server):
+    """When a service's health check took longer than five seconds, or said something else than that it serves."""
+    found, over = [], threading.Event()
+
+    def look():
+        with grpc.insecure_channel(server.target) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            while not over.wait(0.1):
+                try:
+                    status = stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
+                except grpc.RpcError as error:
+                    status = error.code()
+                if status != health_pb2.HealthCheckResponse.SERVING:
+                    found.append(status)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield found
+    over.set()
+    thread.join()
+
+
+def test_a_slow_disk_costs_time_and_nothing_else(server, client, model_root, dataset, whole, unhealthy):
+    request = pb.LabelDatasetRequest(dataset=dataset, request_id="on-a-slow-disk")
+    with slow_disk([server.process.pid]):
+        since = time.monotonic()
+        with pytest.raises(grpc.RpcError) as caught:
+            client.stub.LabelDataset(request, timeout=0.15)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED, caught.value.details()
+        # Asked for again, it is made once.
+        job = client.stub.LabelDataset(request, timeout=60)
+        # What needs no disk does not wait for it.
+        asked = time.monotonic()
+        assert len(client.Label(examples=examples(3)).labels) == 3
+        assert time.monotonic() - asked < 5
+        client.RegisterTeacher(teacher_id="slowly", spec=model_teacher(model_root, "topics"))
+        ended = client.ended(job)
+        assert time.monotonic() - since > 1
+    assert (ended.status.state, ended.labels.digest) == (SUCCEEDED, whole.digest), ended.status.error.message
+    assert [one.name for one in client.ListLabelingJobs().labeling_jobs].count(job.name) == 1
+    assert client.GetTeacher(name="teachers/slowly").name == "teachers/slowly"
+    assert unhealthy == []
 
 
 def test_calls_wait_for_a_database_that_another_process_keeps_and_a_job_goes_on(server, client, dataset, whole):
