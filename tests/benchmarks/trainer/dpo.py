@@ -28,15 +28,17 @@ def run(folder: Path, report: Report) -> None:
     found = {name: rounds[0] for name, rounds in compare(arms, 1).items()}
     ours, trl = found["ours"], found["trl"]
     # The same batches, one by one.
+    on_gpu = ours["peak_gpu_mib"] > 0
+    peak, dtype = ("peak_gpu_mib", "bfloat16") if on_gpu else ("peak_rss_mib", "float32")
     speed = [theirs / mine for mine, theirs in zip(ours["seconds"], trl["seconds"], strict=True)]
-    report.add("dpo_float32_over_trl", at_least(speed, 1.3))
-    report.add("dpo_peak_rss_over_trl", at_most([ours["peak_rss_mib"] / trl["peak_rss_mib"]], 1.0))
+    report.add(f"dpo_{dtype}_over_trl", at_least(speed, 1.3))
+    report.add(f"dpo_{peak.removesuffix('_mib')}_over_trl", at_most([ours[peak] / trl[peak]], 1.0))
     _same(report, ours, trl)
     for name, figures in found.items():
         report.note(
             **{
                 f"dpo_{name}_steps_per_s": 1 / fmean(figures["seconds"]),
-                f"dpo_{name}_peak_rss_mib": figures["peak_rss_mib"],
+                f"dpo_{name}_{peak}": figures[peak],
                 f"dpo_{name}_reference_s": figures["reference_s"],
                 f"dpo_{name}_first_loss": figures["losses"][0],
                 f"dpo_{name}_last_loss": figures["losses"][-1],

@@ -1,4 +1,7 @@
-"""One arm of the DPO benchmark: `dpo_arm ARM FOLDER`, in turn with the other; the model is in FOLDER/model."""
+"""One arm of the DPO benchmark: `dpo_arm ARM FOLDER`, in turn with the other; the model is in FOLDER/model.
+
+On a GPU where there is one, in bfloat16; else on the CPU, in float32.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from benchmarks.trainer.turns import Turn
 from benchmarks.trainer.world import train
 from w2s.artifacts import ArtifactStore
 from w2s.models.pretrained import load_tokenizer
-from w2s.models.runtime import configure_runtime
+from w2s.models.runtime import configure_runtime, pick_device
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, ModelSpec
 from w2s.models.trainable import build_language_model
@@ -32,19 +35,30 @@ from w2s_trainer.spec import Dpo, Objective
 from w2s_trainer.stages.reference import Reference
 
 BETA, MAX_LENGTH = 0.1, 256
-COURSE = Course(epochs=1, batch_size=16, learning_rate=1e-5, head_learning_rate=1e-5, max_grad_norm=1.0)
-PAIRS = 6 * COURSE.batch_size
+DEVICE = pick_device()
+ON_GPU = DEVICE.type == "cuda"
+COURSE = Course(
+    epochs=1,
+    batch_size=16,
+    learning_rate=1e-5,
+    head_learning_rate=1e-5,
+    max_grad_norm=1.0,
+    bfloat16=ON_GPU,
+    # As a trainer sets it by itself.
+    token_budget=16384 if ON_GPU else 1024,
+)
+PAIRS = (24 if ON_GPU else 6) * COURSE.batch_size
 
 
 def ours(folder: Path, turn: Turn) -> None:
     base = BaseRef(uri=f"file://{folder}/model")
     sources = ModelSources(ArtifactStore(str(folder / "store")), (f"file://{folder}",))
     trainable = build_language_model(ModelSpec(base=base, max_length=MAX_LENGTH), sources.resolve(base))
-    module = trainable.module
+    module = trainable.module.to(DEVICE)
     examples = _examples(CompletionEncoder(trainable.tokenizer, MAX_LENGTH))
     start = time.perf_counter()
-    cache, cpu = Path(tempfile.mkdtemp()), torch.device("cpu")
-    sums = Reference(module, "base", cache, cpu, COURSE.token_budget, bfloat16=False)(examples)
+    cache, budget = Path(tempfile.mkdtemp()), COURSE.token_budget
+    sums = Reference(module, "base", cache, DEVICE, budget, bfloat16=ON_GPU)(examples)
     reference_s = time.perf_counter() - start
     losses: list[float] = []
 
@@ -53,9 +67,9 @@ def ours(folder: Path, turn: Turn) -> None:
         turn.step()
 
     loss = criterion(Objective(dpo=Dpo(beta=BETA)))
-    train(module, [], examples.with_reference(sums), loss, COURSE, folder / "scratch", report=report)
+    train(module, [], examples.with_reference(sums), loss, COURSE, folder / "scratch", report=report, device=DEVICE)
     chosen = float(sums[_order()[: COURSE.batch_size], 0].mean())
-    turn.round(losses=losses, reference_s=reference_s, chosen=chosen)
+    turn.round(losses=losses, reference_s=reference_s, chosen=chosen, peak_gpu_mib=_peak_gpu_mib())
 
 
 def trl(folder: Path, turn: Turn) -> None:
@@ -70,8 +84,8 @@ def trl(folder: Path, turn: Turn) -> None:
         max_length=MAX_LENGTH,
         precompute_ref_log_probs=True,
         gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=True,
+        bf16=ON_GPU,
+        use_cpu=not ON_GPU,
         # The pairs are in our order already, so that both train on the same batches.
         train_sampling_strategy="sequential",
         logging_steps=1,
@@ -93,7 +107,8 @@ def trl(folder: Path, turn: Turn) -> None:
     trainer.train()
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = [entry["loss"] for entry in logs]
-    turn.round(losses=losses, reference_s=reference_s, chosen=logs[0]["logps/chosen"])
+    chosen = logs[0]["logps/chosen"]
+    turn.round(losses=losses, reference_s=reference_s, chosen=chosen, peak_gpu_mib=_peak_gpu_mib())
 
 
 ARMS: dict[str, Callable[[Path, Turn], None]] = {"ours": ours, "trl": trl}
@@ -106,6 +121,10 @@ def _examples(encoder: CompletionEncoder) -> PreferenceExamples:
     examples = PreferenceExamples.of_pairs(encoder, list(map(str, range(len(pairs)))), *texts, prefer_first, None)
     assert examples.truncated == 0
     return examples
+
+
+def _peak_gpu_mib() -> float:
+    return torch.cuda.max_memory_allocated() / 2**20 if ON_GPU else 0.0
 
 
 def _order() -> list[int]:
