@@ -21,7 +21,7 @@ fine-tuning on the chosen answers alone. The evaluator marks everyone before and
 | setting | unit, meaning |
 |---|---|
 | `data_task` | a registered task of prompts whose answers can be marked |
-| `data_train_rows` `data_test_rows` | prompts; `train` of the warm-up split, and again of the teachers' |
+| `data_warm_rows` `data_train_rows` `data_test_rows` | solved questions to warm up on; prompts that teachers answer; questions of the test split |
 | `models_teachers` `models_student` | `{"uri", "revision", "layers", "train_from_layer", "learning_rate"}`; teachers from small to large |
 | `warm_teacher_epochs` `warm_student_epochs` | passes of fine-tuning on ground truth before; 0 for none |
 | `train_epochs` `train_batch_size` `train_learning_rate` `train_max_length` `train_lora_rank` | fine-tuning: passes, texts a step, peak rate, tokens, rank (0: all weights) |
@@ -38,6 +38,7 @@ fine-tuning on the chosen answers alone. The evaluator marks everyone before and
 @component
 def plan_delta_learning(
     data_task: str,
+    data_warm_rows: int,
     data_train_rows: int,
     data_test_rows: int,
     models_teachers: list,
@@ -126,6 +127,7 @@ def report(
 @dsl.pipeline(name="delta-learning", description=DESCRIPTION)
 def delta_learning(
     data_task: str,
+    data_warm_rows: int,
     data_train_rows: int,
     data_test_rows: int,
     models_teachers: list,

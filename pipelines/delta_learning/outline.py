@@ -17,7 +17,7 @@ def outline(plan: Plan) -> Iterator[Work]:
     for model in [*teachers, student]:
         epochs = plan.warm.student_epochs if model is student else plan.warm.teacher_epochs
         if epochs:
-            yield Work("warm up", model.title, seeds, rows, training_passes(model, epochs), length)
+            yield Work("warm up", model.title, seeds, plan.data.warm_rows, training_passes(model, epochs), length)
         yield Work("mark", model.title, seeds, tests, tokens, length)
     for model in teachers:
         yield Work("write", model.title, seeds, rows, tokens, length)

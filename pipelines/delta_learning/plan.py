@@ -6,11 +6,28 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from pipelines.language import Fitting, Questions, Writing
 from pipelines.plans import BasePlan, Frozen, Model, distinct
+from w2s.tasks import SplitSizes
 
 DELTA, REVERSED, TIED, SFT = "delta", "reversed", "tied", "sft"
 ARMS = (DELTA, REVERSED, TIED, SFT)
 STUDENT = "student"
 _TIED_SAMPLES = 2
+
+
+class Prompts(Questions):
+    """What is answered.
+
+    Attributes:
+        warm_rows: Questions with solutions to warm up on; they are in no other split.
+        train_rows: Questions that teachers answer.
+    """
+
+    warm_rows: int = Field(ge=1)
+
+    @property
+    def sizes(self) -> SplitSizes:
+        """Rows of each split."""
+        return super().sizes.model_copy(update={"weak_train": self.warm_rows})
 
 
 class Models(Frozen):
@@ -72,7 +89,7 @@ class Plan(BasePlan):
         benchmarks: Tasks of the evaluation harness, before and after; none when empty.
     """
 
-    data: Questions
+    data: Prompts
     models: Models
     warm: Warm
     train: Fitting

