@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from chart.conftest import helm, render  # noqa: F401 - fixtures
 from integration.conftest import client
+from support.pods import manifests
 from support.pods.cluster import Cluster
 from support.pods.store import forbidden
+
+VALUES = Path(__file__).parent / "values.yaml"
 
 
 @pytest.fixture(scope="session")
 def documents(render):  # noqa: F811 - the fixture
     """The manifests that are played, as the chart renders them."""
-    return render("--values", Path(__file__).parent / "values.yaml")
+    return render("--values", VALUES)
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +48,18 @@ def connected(cluster):
 def clients(connected):
     """The services' clients."""
     return SimpleNamespace(**{name: connected(name) for name in ("trainer", "supervisor", "evaluator")})
+
+
+@pytest.fixture
+def registered(cluster, clients, render):  # noqa: F811 - the fixture
+    """Registers a teacher, and activates it, as the chart's hook does for those that its values name."""
+
+    def register(name, model):
+        values = [{"id": name, "uri": model.uri, "activate": True}]
+        objects = render("--values", VALUES, f"--set-json=supervisor.teachers={json.dumps(values)}")
+        code, said = cluster.complete(manifests.hook(objects, "w2s-register-teachers"))
+        assert code == 0, said
+        (teacher,) = clients.supervisor.ListTeachers(page_size=10).teachers
+        return teacher
+
+    return register

@@ -31,8 +31,16 @@ JOBS = {f"w2s-{name}" for name in SERVICES}
 PROBE = """
 id -u
 sed -n 's/^\\(CapEff\\|NoNewPrivs\\|Seccomp\\):\t*//p' /proc/1/status
-touch /var/lib/w2s/x 2> /dev/null && echo writable || echo read-only
+for folder in . artifacts/datasets artifacts/labels artifacts/models artifacts/predictions; do
+  touch /var/lib/w2s/$folder/.x 2> /dev/null && rm /var/lib/w2s/$folder/.x && echo $folder
+done
+true
 """
+WRITTEN = {
+    "supervisor": ["artifacts/labels"],
+    "trainer": ["artifacts/labels", "artifacts/models"],
+    "evaluator": ["artifacts/predictions"],
+}
 
 # The first test waits for the pods.
 pytestmark = pytest.mark.timeout(300)
@@ -82,12 +90,11 @@ def train(inputs):
     return make
 
 
-def test_weak_to_strong_goes_through(clients, inputs, train):
+def test_weak_to_strong_goes_through(clients, inputs, train, registered):
     trainer, supervisor, evaluator = clients.trainer, clients.supervisor, clients.evaluator
     weak = trainer.train(train("weak-train", WEAK), "weak")
     assert weak.status.state == SUCCEEDED, weak.status.error.message
-    teacher = supervisor.register("weak", weak.result.model)
-    assert supervisor.activate(teacher).status.state == SUCCEEDED
+    teacher = registered("weak", weak.result.model)
 
     job = supervisor.ended(supervisor.LabelDataset(dataset=inputs["transfer"], teacher=teacher.name))
     assert job.status.state == SUCCEEDED, job.status.error.message
@@ -130,10 +137,10 @@ def test_a_killed_pod_comes_back_with_its_runs_and_its_active_teacher(cluster, c
     assert supervisor.Label(examples=[example]).teacher.teacher == "teachers/weak"
 
 
-def test_pods_may_write_to_their_volumes_only_and_have_no_rights(cluster):
+def test_pods_may_write_their_own_artifacts_only_and_have_no_rights(cluster):
     for name in SERVICES:
         said = cluster.run(cluster.pod(name), "sh", "-c", PROBE)
-        assert said.split() == ["65532", "0000000000000000", "1", "2", "read-only"]
+        assert said.split() == ["65532", "0000000000000000", "1", "2", *WRITTEN[name]]
 
 
 def test_prometheus_scrapes_and_judges_them_as_the_chart_says(cluster, clients, tmp_path):

@@ -77,6 +77,12 @@ def helm_test(documents: list[Json]) -> Pod:
     return _pod({"metadata": found["metadata"], "spec": {"template": found}}, named(found))
 
 
+def hook(documents: list[Json], name: str) -> Pod:
+    """The pod of a hook's Job."""
+    (found,) = (job for job in of_kind(documents, "Job") if named(job) == name)
+    return _pod(found, name)
+
+
 def _pod(workload: Json, name: str) -> Pod:
     meant = copy.deepcopy(workload["spec"]["template"])
     meant.setdefault("metadata", {})["name"] = name
