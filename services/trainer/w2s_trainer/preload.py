@@ -1,4 +1,4 @@
-"""What the fork server imports once, for all runs that it forks."""
+"""What runs import: a process that torchrun started for itself, a fork server once for all runs that it forks."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from typing import NoReturn
@@ -10,7 +11,6 @@ from typing import NoReturn
 from w2s.artifacts import ArtifactStore
 from w2s_trainer.settings import RunSettings
 from w2s_trainer.worker.context import Execute
-from w2s_trainer.worker.main import main
 from w2s_trainer.worker.order import read_order
 from w2s_trainer.worker.outbox import WorkspaceOutbox
 from w2s_trainer.worker.vigil import leave_with_launch, leave_with_parent
@@ -37,6 +37,11 @@ def run(execute: Execute | None = None) -> NoReturn:
     if order is None or order.launch != launch or outbox.ended:
         sys.exit("this launch of the run is over")
     leave_with_launch(workspace, launch)
+    if execute is None:
+        importlib.import_module("w2s_trainer.preload")
+    # It imports torch: as the above does, in half the time.
+    from w2s_trainer.worker.main import main  # noqa: PLC0415
+
     threads = max(1, (settings.threads or os.cpu_count() or 1) // _torchrun("LOCAL_WORLD_SIZE", 1))
     rank, world = _torchrun("RANK", 0), _torchrun("WORLD_SIZE", 1)
     sys.exit(main(run_id, order, settings, outbox, threads=threads, rank=rank, world=world, execute=execute))
