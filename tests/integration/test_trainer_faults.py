@@ -13,6 +13,7 @@ import psutil
 import pytest
 from helpers.run_inputs import Inputs
 from safetensors.numpy import load_file
+from support.slow_disk import slow_disk
 
 from w2s.common.v1 import common_pb2 as common
 from w2s.trainer.v1 import trainer_pb2 as pb
@@ -209,6 +210,19 @@ def test_a_worker_killed_at_random_steps_makes_the_same_model(eager, specs, expe
     # It went on from where it was, three times, and not from the beginning.
     assert [event.progress.stage for event in events].count("load") == 4
     assert [step_of(event) for event in events].count(5) <= 1
+    assert run.result.model.digest == expected
+
+
+@pytest.mark.faults
+def test_a_run_whose_disk_becomes_slow_makes_the_same_model(patient, specs, undisturbed):
+    expected, server = undisturbed("long").model.digest, patient()
+    with server.client() as trainer:
+        run = created(trainer, specs("long"), "slow-disk")
+        reached(trainer, run, LONG - 200)
+        with slow_disk([server.process.pid, *(process.pid for process in server.descendants())], 0.03):
+            assert trainer.GetRun(name=run.name).status.state == common.JOB_STATE_RUNNING
+            run = trainer.ended(run)
+    assert run.status.state == SUCCEEDED, run.status.error.message
     assert run.result.model.digest == expected
 
 
