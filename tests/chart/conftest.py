@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import tarfile
 import zipfile
@@ -26,6 +27,12 @@ APIS = (
     "gateway.networking.k8s.io/v1/GRPCRoute",
     "gateway.networking.k8s.io/v1/HTTPRoute",
 )
+
+
+@functools.cache
+def definition(name):
+    """A custom resource's definition, by its file's name; libyaml reads two megabytes of one ten times as quickly."""
+    return yaml.load((CRDS / f"{name}.yaml").read_text(), yaml.CSafeLoader)
 
 
 def one(objects, kind, name):
@@ -82,7 +89,7 @@ def render(helm):
         capabilities = [flag for api in apis for flag in ("--api-versions", api)]
         ended = helm("template", name, CHART, "--namespace", "team", *capabilities, *flags)
         assert ended.returncode == 0, ended.stderr
-        return [found for found in yaml.safe_load_all(ended.stdout) if found]
+        return [found for found in yaml.load_all(ended.stdout, yaml.CSafeLoader) if found]
 
     return objects
 

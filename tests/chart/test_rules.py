@@ -6,9 +6,8 @@ import copy
 import re
 
 import pytest
-import yaml
 
-from .conftest import CHART, CRDS, MODES
+from .conftest import CHART, CRDS, MODES, definition
 from .rules import broken
 
 NODE = ("template", "spec", "replicatedJobs", 0)
@@ -110,8 +109,7 @@ def test_no_rule_of_the_definitions_is_left_out():
 
     found = {}
     for file in ("trainer.kubeflow.org_clustertrainingruntimes", "serving.kserve.io_inferenceservices"):
-        crd = yaml.safe_load((CRDS / f"{file}.yaml").read_text())
-        found[file] = {re.sub(r"\s", "", rule) for rule in rules(crd)}
+        found[file] = {re.sub(r"\s", "", rule) for rule in rules(definition(file))}
     assert found["serving.kserve.io_inferenceservices"] == set()
     # Six fields are immutable: test_upgrades.py holds those.
     assert found["trainer.kubeflow.org_clustertrainingruntimes"] == {
