@@ -15,7 +15,7 @@ TASK   ?= boolq_relevance
 
 FAULTS := $(addprefix tests/integration/test_,fuzz.py labeling.py trainjob.py trainer.py evaluator.py comparisons.py \
   trainer_faults.py trainer_objectives.py replicas.py remote_teachers.py swaps.py evaluations.py monitor.py \
-  network_faults.py host_faults.py kill_faults.py)
+  trainer_replicas.py integrity.py network_faults.py host_faults.py kill_faults.py)
 
 COVERED := $(addprefix tests/integration/test_,access.py cli.py comparisons.py evaluations.py events.py labeling.py \
   monitor.py scaffolding.py swaps.py trainer_runs.py)
@@ -74,11 +74,11 @@ e2e: setup ## Run every pipeline's tiny preset on real weights (half an hour on 
 	$(BIN)/pytest -m slow -s tests/e2e/presets
 
 .PHONY: faults
-faults: setup ## Run every test of kills, bad networks, disks and clocks, and ten thousand fuzzed requests (W2S_FAULT_ROUNDS=3 of kills).
+faults: setup ## Run every test of kills, bad networks, disks and clocks, and ten thousand fuzzed requests (W2S_FAULT_ROUNDS=3 of kills; needs root, and Debian's strace, postgresql and gcc).
 	W2S_FUZZ=10000 $(BIN)/pytest $(PARALLEL) -m "not slow" $(FAULTS)
 
 .PHONY: soak
-soak: setup ## Keep all services busy and assert that none leaks or fails a call (W2S_SOAK_S=120 seconds); writes out/soak.json.
+soak: setup ## Do half an hour's work on all services in five minutes, and assert that none leaks or fails a call (W2S_SOAK_MINUTES=30); writes out/soak.json.
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.soak
 
 .PHONY: e2e-postgres
