@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
+from threading import Lock
 from typing import Any
+from unittest import mock
 
+import gguf
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s.errors import InvalidArgument, ResourceExhausted, W2SError
 
 _QUANTIZATION = ("hf_quantizer", "is_quantized", "quantization_method")
+_reading_gguf = Lock()
 
 
 @contextmanager
@@ -77,7 +82,7 @@ def load_pretrained(
     """
     options = {name: value for name, value in (("revision", revision), ("gguf_file", gguf_file)) if value is not None}
     only_safetensors = {} if gguf_file else {"use_safetensors": True}
-    with loading(field):
+    with loading(field), _read_once() if gguf_file else nullcontext():
         tokenizer = load_tokenizer(location, **options)
         model, info = auto_class.from_pretrained(
             location, dtype=dtype, trust_remote_code=False, output_loading_info=True, **only_safetensors, **options
@@ -87,6 +92,17 @@ def load_pretrained(
     if gguf_file:
         _forget_quantization(model)
     return Pretrained(model, tokenizer, tuple(sorted(info["missing_keys"])))
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Parses a GGUF file once: transformers would for tokenizer, configuration and weights, and list names a layer."""
+    with (
+        _reading_gguf,
+        mock.patch.object(gguf, "GGUFReader", cache(gguf.GGUFReader)),
+        mock.patch.object(gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map)),
+    ):
+        yield
 
 
 def _forget_quantization(model: PreTrainedModel) -> None:

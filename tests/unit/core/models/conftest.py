@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from unittest import mock
 
+import gguf
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, GPT2Config, LlamaConfig
@@ -50,9 +52,16 @@ def smollm2_path() -> Path:
 
 
 @pytest.fixture(scope="session")
-def smollm2(smollm2_path):
-    """SmolLM2 as an engine; it takes many seconds to load."""
-    return load_engine(smollm2_path, LanguageModelReading(), torch.device("cpu"))
+def smollm2_loaded(smollm2_path):
+    """SmolLM2 as an engine, which takes seconds to load, and how often its file was parsed for that."""
+    with mock.patch.object(gguf, "GGUFReader", wraps=gguf.GGUFReader) as reader:
+        return load_engine(smollm2_path, LanguageModelReading(), torch.device("cpu")), reader.call_count
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_loaded):
+    """SmolLM2 as an engine."""
+    return smollm2_loaded[0]
 
 
 @pytest.fixture(scope="session")

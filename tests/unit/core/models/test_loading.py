@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from threading import Event, Thread
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -200,6 +201,11 @@ def test_a_gguf_file_is_loaded_by_its_path(smollm2, smollm2_path, tmp_path):
     fake = tmp_path / "x.gguf"
     fake.write_bytes(smollm2_path.read_bytes()[:100_000])
     assert "ends in the middle of its header" in refused(fake, LanguageModelReading())
+
+
+def test_a_gguf_file_is_parsed_once(smollm2_loaded):
+    assert smollm2_loaded[1] == 1
+    assert isinstance(gguf.GGUFReader, type)
 
 
 def test_others_can_work_while_a_model_loads(publish):
