@@ -21,8 +21,9 @@ from pipelines.local import LocalRun
 def wait():
     import subprocess
     subprocess.Popen(["sleep", "1000"])
+    process = subprocess.Popen(["sleep", "1000"])
     print("waiting", flush=True)
-    subprocess.run(["sleep", "1000"])
+    process.wait()
 
 @dsl.pipeline
 def waiting():
