@@ -8,10 +8,10 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s.client.channel import connect, rpc_error
-from w2s.client.patience import PASSING, patiently
+from w2s.client.channel import connect
+from w2s.client.patience import patiently, refusal
 from w2s.common.v1 import common_pb2 as pb
-from w2s.errors import FailedPrecondition, Unavailable, W2SError
+from w2s.errors import FailedPrecondition
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 
 _BATCH = 128
@@ -74,9 +74,4 @@ def _patiently(
             max_delay_s=_PAUSE_S,
         )
     except grpc.RpcError as error:
-        raise _translated(error) from error
-
-
-def _translated(error: grpc.RpcError) -> W2SError:
-    code = error.code() if isinstance(error, grpc.Call) else None
-    return (Unavailable if code in PASSING else FailedPrecondition)(f"the supervisor answered {rpc_error(error)}")
+        raise refusal(error, "supervisor") from error

@@ -1,4 +1,4 @@
-"""Asks again while a service is busy or away."""
+"""Asks again while a service is busy or away, and says in our errors why it gave up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import TypeVar
 
 import grpc
 
+from w2s.client.channel import rpc_error
+from w2s.errors import FailedPrecondition, Unavailable, W2SError
+
 T = TypeVar("T")
 
 # A channel waits for a server that is away, so that a call into nowhere ends by its deadline.
-PASSING = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_PASSING = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def patiently(
@@ -40,8 +43,17 @@ def patiently(
         try:
             return ask()
         except grpc.RpcError as error:
-            code = error.code() if isinstance(error, grpc.Call) else None
-            if code not in PASSING or time.monotonic() + delay > until:
+            if _code(error) not in _PASSING or time.monotonic() + delay > until:
                 raise
         time.sleep(delay)
         delay = min(2 * delay, max_delay_s)
+
+
+def refusal(error: grpc.RpcError, service: str) -> W2SError:
+    """What a service answered, as our error: Unavailable where to ask again could help, else FailedPrecondition."""
+    kind = Unavailable if _code(error) in _PASSING else FailedPrecondition
+    return kind(f"the {service} answered {rpc_error(error)}")
+
+
+def _code(error: grpc.RpcError) -> grpc.StatusCode | None:
+    return error.code() if isinstance(error, grpc.Call) else None

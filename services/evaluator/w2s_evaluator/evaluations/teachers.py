@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from w2s.artifacts import Parent
 from w2s.client import connect
-from w2s.client.channel import rpc_error
 from w2s.client.labels import label_examples
-from w2s.client.patience import PASSING, patiently
-from w2s.errors import FailedPrecondition, NotFound, Unavailable, W2SError
+from w2s.client.patience import patiently, refusal
+from w2s.errors import FailedPrecondition, NotFound, W2SError
 from w2s.jobs.threads import Check
 from w2s.models.inputs import Sampling
 from w2s.models.predict import Tick
@@ -187,8 +186,6 @@ def _translated() -> Iterator[None]:
 
 
 def _error(error: grpc.RpcError) -> W2SError:
-    code = error.code() if isinstance(error, grpc.Call) else None
-    message = f"the supervisor answered {rpc_error(error)}"
-    if code is grpc.StatusCode.NOT_FOUND:
-        return NotFound(message)
-    return (Unavailable if code in PASSING else FailedPrecondition)(message)
+    found = refusal(error, "supervisor")
+    missing = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND
+    return NotFound(found.message) if missing else found
