@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -145,11 +146,12 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path, number):
         if line.startswith("done train weak:"):
             break
     process.send_signal(number)
-    since = time.monotonic()
-    printed = process.stdout.read()
-    assert process.wait(30) == 130
-    # Two seconds where cores are free: neither a step nor a checkpoint is waited for.
-    assert time.monotonic() - since < 10
+    try:
+        # Two seconds where cores and disk are free; services that were left to drain would take thirty.
+        printed, _ = process.communicate(timeout=25)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"these still run: {processes_of(out)}")
+    assert process.returncode == 130
     assert "Interrupted" in printed
     assert "Traceback" not in printed
     assert left_running(out) == []
