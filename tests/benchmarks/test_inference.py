@@ -14,7 +14,7 @@ from w2s.models.predict import Predictor
 from w2s.models.sources import ModelSources
 from w2s.models.spec import BaseRef, ModelSpec
 from w2s.models.trainable import build_classifier
-from w2s.tasks import get_task, read_rows
+from w2s.tasks import get_task, read_task
 
 ROUNDS = 3
 
@@ -22,7 +22,7 @@ ROUNDS = 3
 @pytest.fixture(scope="module")
 def texts():
     # Real passages of real lengths: what padding costs depends on their spread.
-    return [row.text_pair for row in read_rows(get_task("privacy_policy_qa"))[:300]]
+    return [row.text_pair for row in read_task(get_task("privacy_policy_qa")).items[:300]]
 
 
 @pytest.fixture(scope="module")

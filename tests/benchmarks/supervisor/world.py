@@ -25,7 +25,7 @@ from w2s.models.spec import BaseRef, ModelSpec
 from w2s.models.trainable import build_classifier
 from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s.supervisor.v1 import supervisor_pb2_grpc
-from w2s.tasks import get_task, read_rows
+from w2s.tasks import get_task, read_task
 
 LABELS = ["no", "yes"]
 MAX_LENGTH = 256
@@ -113,6 +113,6 @@ def process(command: list[str], announced: Path) -> Iterator[dict[str, str]]:
 
 def privacy_texts(rows: int) -> list[str]:
     """Questions and passages of LegalBench's privacy policies, in an order of no meaning."""
-    found = [f"{row.text} {row.text_pair}" for row in read_rows(get_task("privacy_policy_qa"))]
+    found = [f"{row.text} {row.text_pair}" for row in read_task(get_task("privacy_policy_qa")).items]
     random.Random(0).shuffle(found)
     return found[:rows]

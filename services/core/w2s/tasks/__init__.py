@@ -1,7 +1,7 @@
 """Tasks: text as data, split so that no text is in two splits."""
 
 from w2s.tasks.prepare import SplitSizes, prepare, write_splits
-from w2s.tasks.reading import read_rows
+from w2s.tasks.reading import read_task
 from w2s.tasks.registry import TASKS, get_task, list_tasks, load_task, register_task
 from w2s.tasks.rows import Completion, Pair, Row
 from w2s.tasks.task import Task
@@ -17,7 +17,7 @@ __all__ = [
     "list_tasks",
     "load_task",
     "prepare",
-    "read_rows",
+    "read_task",
     "register_task",
     "write_splits",
 ]

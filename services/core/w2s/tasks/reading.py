@@ -76,11 +76,6 @@ def read_task(task: Task) -> Reading:
     return reading
 
 
-def read_rows(task: Task) -> list[Any]:
-    """All distinct items of a task's source, in source order; errors as `read_task`."""
-    return read_task(task).items
-
-
 def _items(
     task: Task,
     rows: Iterable[Fields],

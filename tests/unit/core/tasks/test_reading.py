@@ -3,15 +3,14 @@ from __future__ import annotations
 import pytest
 
 from w2s.errors import DataLoss
-from w2s.tasks import Task, read_rows
-from w2s.tasks.reading import read_task
+from w2s.tasks import Task, read_task
 
 PAIRED = {"text_pair": "{p}", "labels": {"no": ["False"], "yes": ["True"]}}
 
 
 def test_rows_are_normalised_cut_and_labelled_by_the_order_of_the_classes(make_task):
     task = make_task([{"q": " a  b\n", "p": "one two three", "l": "True"}], {**PAIRED, "pair_words": 2})
-    (row,) = read_rows(task)
+    (row,) = read_task(task).items
     assert (row.text, row.text_pair, row.label) == ("a b", "one two", 1)
 
 
@@ -54,4 +53,4 @@ def test_a_question_is_as_long_as_the_longest_of_its_texts(make_task, long):
 )
 def test_a_damaged_line_is_data_loss_that_says_where(make_task, line):
     with pytest.raises(DataLoss, match="row 2"):
-        read_rows(make_task([{"q": "a", "p": "b", "l": "True"}, line], PAIRED))
+        read_task(make_task([{"q": "a", "p": "b", "l": "True"}, line], PAIRED))
