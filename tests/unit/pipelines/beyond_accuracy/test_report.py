@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
 import pytest
 
 from pipelines.beyond_accuracy import work
@@ -48,17 +46,8 @@ class Evaluator(evaluator_pb2_grpc.EvaluatorServiceServicer):
 
 
 @pytest.fixture
-def evaluator(tmp_path, monkeypatch):
-    service = Evaluator()
-    server = grpc.server(ThreadPoolExecutor(4))
-    evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(service, server)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    for name in ("SUPERVISOR", "TRAINER", "EVALUATOR"):
-        monkeypatch.setenv(f"W2S_{name}_ADDRESS", address)
-    monkeypatch.setenv("W2S_ARTIFACT_ROOT", str(tmp_path))
-    yield service
-    server.stop(0)
+def evaluator(serve):
+    return serve(evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server, Evaluator())
 
 
 @pytest.fixture

@@ -9,17 +9,12 @@ from pipelines.delta_learning.datasets import arm_dataset
 from pipelines.delta_learning.plan import Plan
 from pipelines.delta_learning.work import list_arms
 from pipelines.plans import make_plan
-from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import read_completions, read_pairs, write_completions
 from w2s.errors import InvalidArgument
 
 TINY = preset.load("delta-learning", "tiny")
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ArtifactStore(str(tmp_path))
 
 
 @pytest.fixture

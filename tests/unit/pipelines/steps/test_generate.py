@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import grpc
 import pytest
 
 from pipelines.steps.generate import generate
-from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import read_completions, write_completions
 from w2s.common.v1 import common_pb2 as pb
@@ -38,22 +36,8 @@ class Supervisor(supervisor_pb2_grpc.SupervisorServiceServicer):
 
 
 @pytest.fixture
-def supervisor(tmp_path, monkeypatch):
-    service = Supervisor()
-    server = grpc.server(ThreadPoolExecutor(4))
-    supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(service, server)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    for name in ("SUPERVISOR", "TRAINER", "EVALUATOR"):
-        monkeypatch.setenv(f"W2S_{name}_ADDRESS", address)
-    monkeypatch.setenv("W2S_ARTIFACT_ROOT", str(tmp_path))
-    yield service
-    server.stop(0)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ArtifactStore(str(tmp_path))
+def supervisor(serve):
+    return serve(supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server, Supervisor())
 
 
 @pytest.fixture

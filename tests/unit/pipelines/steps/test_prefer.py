@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import grpc
 import numpy as np
 import pytest
 
 from pipelines.steps.prefer import prefer
-from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import PAIRS_SCHEMA
 from w2s.artifacts.tables import align, read_labels, read_pairs, write_pairs
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
@@ -40,22 +38,8 @@ class Supervisor(supervisor_pb2_grpc.SupervisorServiceServicer):
 
 
 @pytest.fixture
-def supervisor(tmp_path, monkeypatch):
-    service = Supervisor()
-    server = grpc.server(ThreadPoolExecutor(4))
-    supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(service, server)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    for name in ("SUPERVISOR", "TRAINER", "EVALUATOR"):
-        monkeypatch.setenv(f"W2S_{name}_ADDRESS", address)
-    monkeypatch.setenv("W2S_ARTIFACT_ROOT", str(tmp_path))
-    yield service
-    server.stop(0)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ArtifactStore(str(tmp_path))
+def supervisor(serve):
+    return serve(supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server, Supervisor())
 
 
 @pytest.fixture

@@ -5,15 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipelines.steps.select import answered, select
-from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import read_completions, write_completions
 from w2s.errors import FailedPrecondition
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ArtifactStore(str(tmp_path))
 
 
 @pytest.fixture

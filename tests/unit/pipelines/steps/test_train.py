@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import grpc
 import pytest
 
@@ -36,16 +34,8 @@ class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
 
 
 @pytest.fixture
-def trainer(monkeypatch):
-    service = Trainer()
-    server = grpc.server(ThreadPoolExecutor(4))
-    trainer_pb2_grpc.add_TrainerServiceServicer_to_server(service, server)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    for name in ("SUPERVISOR", "TRAINER", "EVALUATOR"):
-        monkeypatch.setenv(f"W2S_{name}_ADDRESS", address)
-    yield service
-    server.stop(0)
+def trainer(serve):
+    return serve(trainer_pb2_grpc.add_TrainerServiceServicer_to_server, Trainer())
 
 
 def item(label, first, dataset="file:///d", **fields):

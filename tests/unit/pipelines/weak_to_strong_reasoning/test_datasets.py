@@ -9,17 +9,12 @@ from pipelines.plans import make_plan
 from pipelines.steps.select import questions
 from pipelines.weak_to_strong_reasoning import datasets as data
 from pipelines.weak_to_strong_reasoning.plan import Plan
-from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.tables import read_completions, read_pairs, write_completions
 from w2s.errors import FailedPrecondition, InvalidArgument
 
 TINY = preset.load("weak-to-strong-reasoning", "tiny")
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ArtifactStore(str(tmp_path))
 
 
 @pytest.fixture
