@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from pipelines.estimate import training_passes
-from pipelines.plans import Frozen, Model, Training, distinct
+from pipelines.plans import Frozen, Model, Training, among
 from w2s.common.v1 import common_pb2 as pb
 from w2s.trainer.v1 import trainer_pb2
 
@@ -40,23 +40,20 @@ class Method(Chain):
     confidence_alpha: float = Field(ge=0, le=1)
 
 
-def possible(values: list[str], among: tuple[str, ...], method: Chain | None) -> list[str]:
+def possible(values: list[str], known: tuple[str, ...], method: Chain | None) -> list[str]:
     """The methods of a plan, each once.
 
     Args:
         values: Their names.
-        among: The names there are.
+        known: The names there are.
         method: What they are set to; None where that is wrong itself.
 
     Raises:
         ValueError: One is unknown or lacks a setting, or is there twice.
     """
-    for value in values:
-        if value not in among:
-            raise ValueError(f"are among {', '.join(among)}, and {value!r} is not")
     if BOOTSTRAPPING in values and method and not method.bootstrapping_models:
         raise ValueError("bootstrapping needs a model in method_bootstrapping_models")
-    return distinct(values)
+    return among(values, known)
 
 
 def model_spec(model: Model, train: Training) -> trainer_pb2.ModelSpec:

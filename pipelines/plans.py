@@ -135,6 +135,18 @@ def distinct(values: list[T]) -> list[T]:
     return values
 
 
+def among(values: list[str], known: tuple[str, ...]) -> list[str]:
+    """The values.
+
+    Raises:
+        ValueError: One is unknown, or there twice.
+    """
+    for value in values:
+        if value not in known:
+            raise ValueError(f"are among {', '.join(known)}, and {value!r} is not")
+    return distinct(values)
+
+
 def make_plan(kind: type[P], settings: Mapping[str, Any]) -> P:
     """Validates settings.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, NAIVE, Method, possible
-from pipelines.plans import BasePlan, Frozen, Model, Training, distinct, one_of
+from pipelines.plans import BasePlan, Frozen, Model, Training, among, one_of
 from w2s.tasks import SplitSizes, list_tasks
 
 SAFETY, TOXICITY, LEGAL = "safety", "toxicity", "legal"
@@ -151,10 +151,7 @@ class Plan(BasePlan):
     @field_validator("parts")
     @classmethod
     def _known_parts(cls, values: list[str]) -> list[str]:
-        for value in values:
-            if value not in PARTS:
-                raise ValueError(f"are among {', '.join(PARTS)}, and {value!r} is not")
-        return distinct(values)
+        return among(values, PARTS)
 
     @field_validator("methods")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pipelines.plans import BasePlan, Frozen, Model, distinct, one_of
+from pipelines.plans import BasePlan, Frozen, Model, among, distinct, one_of
 from w2s.tasks import SplitSizes, list_tasks
 
 REWARD, DPO, SIMPO = "reward", "dpo", "simpo"
@@ -233,15 +233,3 @@ class Plan(BasePlan):
 def group_of(objective: str) -> str:
     """The group of settings that an objective's models are in."""
     return "reward" if objective == REWARD else "preference"
-
-
-def among(values: list[str], known: tuple[str, ...]) -> list[str]:
-    """The values.
-
-    Raises:
-        ValueError: One is unknown, or there twice.
-    """
-    for value in values:
-        if value not in known:
-            raise ValueError(f"are among {', '.join(known)}, and {value!r} is not")
-    return distinct(values)

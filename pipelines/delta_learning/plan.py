@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, ValidationInfo, field_validator
 
 from pipelines.language import Fitting, Questions, Writing
-from pipelines.plans import BasePlan, Frozen, Model, distinct
+from pipelines.plans import BasePlan, Frozen, Model, among, distinct
 from w2s.tasks import SplitSizes
 
 DELTA, REVERSED, TIED, SFT = "delta", "reversed", "tied", "sft"
@@ -102,13 +102,10 @@ class Plan(BasePlan):
     @field_validator("arms")
     @classmethod
     def _possible(cls, values: list[str], info: ValidationInfo) -> list[str]:
-        for value in values:
-            if value not in ARMS:
-                raise ValueError(f"are among {', '.join(ARMS)}, and {value!r} is not")
         write = info.data.get("write")
         if TIED in values and write and write.samples < _TIED_SAMPLES:
             raise ValueError("tied needs write_samples to be 2 at least")
-        return distinct(values)
+        return among(values, ARMS)
 
     @property
     def rungs(self) -> list[tuple[int, int]]:

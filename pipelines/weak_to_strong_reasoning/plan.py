@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.language import Fitting, Questions, Writing
-from pipelines.plans import BasePlan, Frozen, Model, distinct
+from pipelines.plans import BasePlan, Frozen, Model, among
 
 WEAK, CEILING = "weak", "ceiling"
 FULL_WEAK, WEAK_ONLY, ICL_ONLY, HYBRID = "full_weak", "weak_only", "icl_only", "hybrid"
@@ -44,7 +44,7 @@ class Stage(Frozen):
     @field_validator("arms")
     @classmethod
     def _possible(cls, values: list[str]) -> list[str]:
-        return _among("arms", values, ARMS)
+        return among(values, ARMS)
 
 
 class Preference(Frozen):
@@ -73,7 +73,7 @@ class Preference(Frozen):
     @field_validator("objectives")
     @classmethod
     def _possible(cls, values: list[str]) -> list[str]:
-        return _among("objectives", values, OBJECTIVES)
+        return among(values, OBJECTIVES)
 
     @model_validator(mode="after")
     def _ordered(self) -> Preference:
@@ -100,10 +100,3 @@ class Plan(BasePlan):
     write: Writing
     stage: Stage
     preference: Preference
-
-
-def _among(what: str, values: list[str], known: tuple[str, ...]) -> list[str]:
-    for value in values:
-        if value not in known:
-            raise ValueError(f"{what} are among {', '.join(known)}, and {value!r} is not")
-    return distinct(values)
