@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from w2s.errors import InvalidArgument
+from w2s.tasks import SplitSizes
 
 Json = dict[str, Any]
 
@@ -101,6 +102,30 @@ class Training(Frozen):
     learning_rate: float = Field(gt=0, le=1)
     head_learning_rate: float = Field(gt=0, le=1)
     early_stopping: str = one_of("none", "labels", "oracle")
+
+
+class Rows(Frozen):
+    """How much data an experiment takes.
+
+    Attributes:
+        train_rows: Rows of the weak models' split, and of the transfer split.
+        validation_rows: Rows of the validation split.
+        test_rows: Rows of the test split.
+    """
+
+    train_rows: int = Field(ge=1)
+    validation_rows: int = Field(ge=1)
+    test_rows: int = Field(ge=1)
+
+    @property
+    def sizes(self) -> SplitSizes:
+        """Rows of each split."""
+        return SplitSizes(
+            weak_train=self.train_rows,
+            transfer=self.train_rows,
+            validation=self.validation_rows,
+            test=self.test_rows,
+        )
 
 
 class BasePlan(Frozen):

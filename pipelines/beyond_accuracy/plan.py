@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, NAIVE, Method, possible
-from pipelines.plans import BasePlan, Frozen, Model, Training, among, one_of
+from pipelines.plans import BasePlan, Frozen, Model, Rows, Training, among, one_of
 from w2s.tasks import SplitSizes, list_tasks
 
 SAFETY, TOXICITY, LEGAL = "safety", "toxicity", "legal"
@@ -15,23 +15,7 @@ WEAK, CEILING = "weak", "ceiling"
 WHOLE = "all"
 
 
-class _Classified(Frozen):
-    train_rows: int = Field(ge=1)
-    validation_rows: int = Field(ge=1)
-    test_rows: int = Field(ge=1)
-
-    @property
-    def sizes(self) -> SplitSizes:
-        """Rows of each split."""
-        return SplitSizes(
-            weak_train=self.train_rows,
-            transfer=self.train_rows,
-            validation=self.validation_rows,
-            test=self.test_rows,
-        )
-
-
-class Safety(_Classified):
+class Safety(Rows):
     """The safety part.
 
     Attributes:
@@ -44,7 +28,7 @@ class Safety(_Classified):
     task: str = one_of(*(task.name for task in list_tasks(kind="classification", family="safety")))
 
 
-class Legal(_Classified):
+class Legal(Rows):
     """The legal part; settings as those of the safety part."""
 
     task: str = one_of(*(task.name for task in list_tasks(kind="classification", family="legal")))

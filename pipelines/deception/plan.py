@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pipelines.plans import BasePlan, Frozen, Model, among, distinct, one_of
-from w2s.tasks import SplitSizes, list_tasks
+from pipelines.plans import BasePlan, Frozen, Model, Rows, among, distinct, one_of
+from w2s.tasks import list_tasks
 
 REWARD, DPO, SIMPO = "reward", "dpo", "simpo"
 OBJECTIVES = (REWARD, DPO, SIMPO)
@@ -18,7 +18,7 @@ WEAK, CEILING = "weak", "ceiling"
 _PAIRS = tuple(task.name for task in list_tasks(kind="pairs"))
 
 
-class Data(Frozen):
+class Data(Rows):
     """What is learned.
 
     Attributes:
@@ -33,20 +33,7 @@ class Data(Frozen):
 
     task: str = one_of(*_PAIRS)
     conflict_task: str = one_of(*_PAIRS)
-    train_rows: int = Field(ge=1)
-    validation_rows: int = Field(ge=1)
-    test_rows: int = Field(ge=1)
     ceiling_split: str = one_of("weak_train", "transfer")
-
-    @property
-    def sizes(self) -> SplitSizes:
-        """Rows of each split."""
-        return SplitSizes(
-            weak_train=self.train_rows,
-            transfer=self.train_rows,
-            validation=self.validation_rows,
-            test=self.test_rows,
-        )
 
 
 class Models(Frozen):

@@ -6,15 +6,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines import methods
 from pipelines.methods import BOOTSTRAPPING, CONFIDENCE, NAIVE, possible
-from pipelines.plans import BasePlan, Frozen, Model, Training, distinct, one_of
-from w2s.tasks import SplitSizes, list_tasks
+from pipelines.plans import BasePlan, Frozen, Model, Rows, Training, distinct, one_of
+from w2s.tasks import list_tasks
 
 GENERATIVE, PROBE = "generative", "probe"
 METHODS = (NAIVE, CONFIDENCE, BOOTSTRAPPING, GENERATIVE, PROBE)
 WEAK, CEILING = "weak", "ceiling"
 
 
-class Data(Frozen):
+class Data(Rows):
     """What is learned.
 
     Attributes:
@@ -28,20 +28,7 @@ class Data(Frozen):
     """
 
     task: str = one_of(*(task.name for task in list_tasks(kind="classification")))
-    train_rows: int = Field(ge=1)
-    validation_rows: int = Field(ge=1)
-    test_rows: int = Field(ge=1)
     ceiling_split: str = one_of("transfer", "weak_train")
-
-    @property
-    def sizes(self) -> SplitSizes:
-        """Rows of each split."""
-        return SplitSizes(
-            weak_train=self.train_rows,
-            transfer=self.train_rows,
-            validation=self.validation_rows,
-            test=self.test_rows,
-        )
 
 
 class Models(Frozen):
