@@ -8,7 +8,7 @@ from pipelines.beyond_accuracy.plots import paint_pgr, paint_scores
 from pipelines.reporting.document import Cell, Document, Section, Table
 from pipelines.reporting.draw import draw
 from pipelines.reporting.pgr import format_pgr
-from pipelines.reporting.provenance import provenance
+from pipelines.reporting.provenance import provenance, training_of
 from pipelines.steps.items import Json
 from w2s.tasks import get_task
 from w2s.tasks.origins import PartsOrigin
@@ -37,11 +37,11 @@ def document(
         "beyond-accuracy",
         plan,
         datasets=datasets,
-        ground_truth=list(map(_made, truths)),
+        ground_truth=list(map(training_of, truths)),
         supervision=[
             {**arm["of"], **{k: arm[k] for k in ("teacher", "labels", "completions") if k in arm}} for arm in arms
         ],
-        students=[_made(student) for student in students if "run" in student],
+        students=[training_of(student) for student in students if "run" in student],
     )
     return Document(
         title="Weak-to-strong beyond accuracy",
@@ -66,10 +66,6 @@ def figures(found: Figures) -> dict[str, float]:
         if row.pgr.value is not None:
             scalars[f"{name}_pgr_{row.method}"] = row.pgr.value
     return scalars
-
-
-def _made(result: Json) -> Json:
-    return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}
 
 
 def _lead(plan: Plan, found: Figures) -> list[str]:

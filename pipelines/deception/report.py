@@ -10,7 +10,7 @@ from pipelines.deception.collect import collect
 from pipelines.deception.figures import MINIMUM, Figure, Figures, plain
 from pipelines.deception.plan import NO_CONFLICT, ORACLE_FILTER, Plan
 from pipelines.reporting.document import Document, Section
-from pipelines.reporting.provenance import provenance
+from pipelines.reporting.provenance import provenance, training_of
 from pipelines.steps.items import Json, succeeded
 
 
@@ -35,7 +35,7 @@ def document(
         "deception",
         plan,
         datasets=datasets,
-        ground_truth=list(map(_made, truths)),
+        ground_truth=list(map(training_of, truths)),
         supervision=[arm["of"] | {"teacher": arm["teacher"], "labels": arm["labels"]} for arm in arms],
         routes=[route["of"] | {"labels": route["labels"]} for route in succeeded(routes)],
         students=[
@@ -86,10 +86,6 @@ def figures(found: Figures) -> dict[str, float]:
 def _mean(name: str, values: Iterable[Figure]) -> dict[str, float]:
     known = [figure.value for figure in values if figure.value is not None]
     return {name: mean(known)} if known else {}
-
-
-def _made(result: Json) -> Json:
-    return {**result["of"], "run": result["run"]["run"], "model": result["run"]["model"]}
 
 
 def _lead(plan: Plan, found: Figures) -> list[str]:
