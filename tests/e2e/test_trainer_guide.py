@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers.guide import run_blocks
+from helpers.guide import metrics_named, run_blocks
 from prometheus_client import CollectorRegistry
 
 from w2s_cli.local import LocalServices
@@ -39,8 +39,4 @@ def test_the_guide_runs(trainer):
 def test_the_metrics_it_names_are_those_there_are():
     registry = CollectorRegistry()
     TrainerMetrics(registry)
-    there = {metric.name for metric in registry.collect()}
-    cells = re.findall(r"^\| (`w2s_trainer[^|]+) \|", GUIDE, re.MULTILINE)
-    named = {name.strip("`") for cell in cells for name in cell.split(", ")}
-    full = {name if name.startswith("w2s") else f"w2s_trainer{name}" for name in named}
-    assert {name.removesuffix("_total") if name != "w2s_trainer_total_steps" else name for name in full} == there
+    assert metrics_named(GUIDE, "w2s_trainer") == {metric.name for metric in registry.collect()}

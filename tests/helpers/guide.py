@@ -22,3 +22,10 @@ def run_blocks(guide: str, variables: Mapping[str, str]) -> str:
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
+
+
+def metrics_named(guide: str, prefix: str) -> set[str]:
+    """The metrics of a guide's table, as a registry names them; the prefix may stand once a row."""
+    cells = re.findall(rf"^\| (`{prefix}[^|]+) \|", guide, re.MULTILINE)
+    named = [name.strip("`") for cell in cells for name in cell.split(", ")]
+    return {f"{prefix}{name.removeprefix(prefix)}".removesuffix("_total") for name in named}
