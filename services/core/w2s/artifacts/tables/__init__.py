@@ -4,7 +4,6 @@ from w2s.artifacts.tables.answers import Answers, answers_table, read_answers, w
 from w2s.artifacts.tables.completions import CompletionDataset, read_completions, write_completions
 from w2s.artifacts.tables.examples import Dataset, iterate_examples, read_dataset, write_examples
 from w2s.artifacts.tables.labels import (
-    LABELS_TABLE,
     LabelRow,
     Labels,
     align,
@@ -18,7 +17,6 @@ from w2s.artifacts.tables.pairs import PairDataset, read_pairs, write_pairs
 from w2s.artifacts.tables.predictions import Predictions, read_predictions, softmax, write_predictions
 
 __all__ = [
-    "LABELS_TABLE",
     "Answers",
     "CompletionDataset",
     "Dataset",

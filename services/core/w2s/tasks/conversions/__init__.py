@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from w2s.tasks.conversions.base import Conversion, Kind, longest
+from w2s.tasks.conversions.base import Kind, longest
 from w2s.tasks.conversions.choice import BinaryChoice
 from w2s.tasks.conversions.completion import Completions, Puzzles, ToxicPrompts
 from w2s.tasks.conversions.crossed import CrossedPairs
@@ -27,18 +27,4 @@ AnyConversion = Annotated[
     Field(discriminator="kind"),
 ]
 
-__all__ = [
-    "AnyConversion",
-    "BinaryChoice",
-    "Completions",
-    "Conversion",
-    "CrossedPairs",
-    "Kind",
-    "Labelled",
-    "PreferencePairs",
-    "Puzzles",
-    "Relevance",
-    "Scored",
-    "ToxicPrompts",
-    "longest",
-]
+__all__ = ["AnyConversion", "Kind", "longest"]

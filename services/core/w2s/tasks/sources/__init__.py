@@ -1,5 +1,5 @@
 """Rows of a task's source, from wherever they are."""
 
-from w2s.tasks.sources.opening import DATA_PACKAGES, DATA_ROOT, Source, open_source
+from w2s.tasks.sources.opening import DATA_PACKAGES, open_source
 
-__all__ = ["DATA_PACKAGES", "DATA_ROOT", "Source", "open_source"]
+__all__ = ["DATA_PACKAGES", "open_source"]

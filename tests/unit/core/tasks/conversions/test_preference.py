@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from w2s.tasks import get_task
-from w2s.tasks.conversions import PreferencePairs
+from w2s.tasks.conversions.preference import PreferencePairs
 
 TRANSCRIPT = "\n\nHuman: Who\nare you?\n\nAssistant: {}"
 

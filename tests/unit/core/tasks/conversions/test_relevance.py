@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 from w2s.tasks import Row
-from w2s.tasks.conversions import Relevance
+from w2s.tasks.conversions.relevance import Relevance
 
 CONVERSION = Relevance(kind="relevance", text="{q}", text_pair="{p}")
 
