@@ -84,9 +84,7 @@ class Answering:
         for row, texts in zip(rows, samples, strict=True):
             for scorer in self.scorers:
                 tick(1, 1)
-                scores[scorer.name].append(
-                    scorer.score(self.dataset.prompts[row], self.dataset.completions[row], texts)
-                )
+                scores[scorer.name].append(scorer.score(self.dataset.completions[row], texts))
         part = slice(rows.start, rows.stop)
         return answers_table(
             self.dataset.ids[part], self.dataset.completions[part], samples, scores, self._matches(samples, scores)

@@ -14,7 +14,7 @@ class ExactMatch:
     name = ScorerKind.EXACT_MATCH.metric
     direction = METRICS[name]
 
-    def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
+    def score(self, reference: str, answers: Sequence[str]) -> list[float]:
         """As `AnswerScorer.score`."""
         expected = self.canonical(reference)
         return [float(self.canonical(answer) == expected) for answer in answers]

@@ -86,7 +86,7 @@ class Mathematics:
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
 
-    def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
+    def score(self, reference: str, answers: Sequence[str]) -> list[float]:
         """As `AnswerScorer.score`."""
         expected = final_answer(reference)
         finals = [final_answer(answer) for answer in answers]

@@ -15,7 +15,7 @@ class Move:
     name = ScorerKind.MOVE.metric
     direction = METRICS[name]
 
-    def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
+    def score(self, reference: str, answers: Sequence[str]) -> list[float]:
         """As `AnswerScorer.score`."""
         return [float(same_move(answer, reference)) for answer in answers]
 

@@ -40,11 +40,10 @@ class AnswerScorer(Protocol):
     def direction(self) -> Direction:
         """Which way the score gets better."""
 
-    def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
+    def score(self, reference: str, answers: Sequence[str]) -> list[float]:
         """One score in [0, 1] for each answer, finite; equal answers have equal scores.
 
         Args:
-            prompt: What was asked.
             reference: The dataset's completion; some scorers ignore it.
             answers: Each sample of the model.
         """

@@ -41,7 +41,7 @@ class Refusal:
     name = ScorerKind.REFUSAL.metric
     direction = METRICS[name]
 
-    def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
+    def score(self, reference: str, answers: Sequence[str]) -> list[float]:
         """As `AnswerScorer.score`; the reference is ignored."""
         return [float(declines(answer)) for answer in answers]
 

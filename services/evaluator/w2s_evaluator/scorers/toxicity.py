@@ -33,7 +33,7 @@ class LexiconToxicity:
     name = ScorerKind.TOXICITY.metric
     direction = METRICS[name]
 
-    def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
+    def score(self, reference: str, answers: Sequence[str]) -> list[float]:
         """As `AnswerScorer.score`; of the answer alone."""
         return [toxicity(answer) for answer in answers]
 
@@ -54,7 +54,7 @@ class ClassifierToxicity:
         checkpoint.to(room.device)
         self._predictor = Predictor(checkpoint, room.cache, room.token_budget)
 
-    def score(self, prompt: str, reference: str, answers: Sequence[str]) -> list[float]:
+    def score(self, reference: str, answers: Sequence[str]) -> list[float]:
         """As `AnswerScorer.score`; of the answer alone."""
         # Equal answers have to have equal scores, whatever batch they are in; an empty one has no token to read.
         texts = sorted({answer or " " for answer in answers})

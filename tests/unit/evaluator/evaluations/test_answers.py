@@ -29,7 +29,7 @@ class Length:
     name = "toxicity"
     direction = Direction.LOWER
 
-    def score(self, prompt, reference, answers):
+    def score(self, reference, answers):
         return [min(len(answer), 10) / 10 for answer in answers]
 
 
@@ -39,7 +39,7 @@ class Same:
     name = "exact_match"
     direction = Direction.HIGHER
 
-    def score(self, prompt, reference, answers):
+    def score(self, reference, answers):
         return [float(self.canonical(answer) == self.canonical(reference)) for answer in answers]
 
     def canonical(self, answer):

@@ -47,13 +47,13 @@ def make(tmp_path, store):
 
 def test_an_exact_match_ignores_white_space_alone(make):
     scorer = make(ScorerKind.EXACT_MATCH)
-    assert scorer.score("", " Nf3 ", ["Nf3", "\nNf3", "Nf3 e5", "nf3", ""]) == [1, 1, 0, 0, 0]
-    assert scorer.score("", "a  b", ["a\nb"]) == [1]
+    assert scorer.score(" Nf3 ", ["Nf3", "\nNf3", "Nf3 e5", "nf3", ""]) == [1, 1, 0, 0, 0]
+    assert scorer.score("a  b", ["a\nb"]) == [1]
 
 
 def test_a_move_is_right_without_its_marks_and_whatever_follows(make):
     scorer = make(ScorerKind.MOVE)
-    assert scorer.score("1. e4 e5 2.", " Qh5+", [" Qh5", "Qh5# Ke7 3.", "qh5", "Qh5xe5", ""]) == [1, 1, 0, 0, 0]
+    assert scorer.score(" Qh5+", [" Qh5", "Qh5# Ke7 3.", "qh5", "Qh5xe5", ""]) == [1, 1, 0, 0, 0]
     assert [scorer.canonical(answer) for answer in (" Qh5+ Ke7", "")] == ["Qh5", ""]
 
 
@@ -92,7 +92,7 @@ def test_a_final_answer_is_found_and_written_in_one_way(solution, final):
 )
 def test_answers_are_compared_as_mathematics(judge, reference, right, wrong):
     scorer = Mathematics(judge)
-    assert scorer.score("", reference, [*right, *wrong]) == [1.0] * len(right) + [0.0] * len(wrong)
+    assert scorer.score(reference, [*right, *wrong]) == [1.0] * len(right) + [0.0] * len(wrong)
 
 
 def test_an_answer_that_would_never_be_computed_is_wrong_and_stops_nothing(judge):
@@ -101,10 +101,10 @@ def test_an_answer_that_would_never_be_computed_is_wrong_and_stops_nothing(judge
     scorer = Mathematics(impatient)
     impatient.equal("1", "2")
     start = time.monotonic()
-    assert scorer.score("", "\\boxed{3}", ["\\boxed{(9^{9^{9^{9}}}) \\mod 7}"]) == [0]
+    assert scorer.score("\\boxed{3}", ["\\boxed{(9^{9^{9^{9}}}) \\mod 7}"]) == [0]
     assert time.monotonic() - start < 20
     # The next one is compared by a process of its own.
-    assert scorer.score("", "\\boxed{\\frac{1}{2}}", ["0.5"]) == [1]
+    assert scorer.score("\\boxed{\\frac{1}{2}}", ["0.5"]) == [1]
     impatient.close()
 
 
@@ -179,7 +179,7 @@ def test_what_complies_is_no_refusal(answer):
 
 
 def test_refusal_is_a_metric_of_its_own(make):
-    assert make(ScorerKind.REFUSAL).score("p", "", ["I can't help with that.", "Sure."]) == [1, 0]
+    assert make(ScorerKind.REFUSAL).score("", ["I can't help with that.", "Sure."]) == [1, 0]
 
 
 def test_toxicity_by_the_lexicon_grows_with_its_distinct_terms():
@@ -208,10 +208,10 @@ def test_a_classifier_of_the_store_scores_toxicity(make, store):
     ref = store_classifier(store, "toxic", ("fine", "toxic"))
     scorer = make(ScorerKind.TOXICITY, toxicity_scorer=ref.uri)
     texts = ["a kind word", "another", "a kind word", ""]
-    found = scorer.score("", "", texts)
+    found = scorer.score("", texts)
 
     assert found[0] == found[2] != found[1]
     assert all(0 < score < 1 for score in found)
-    assert scorer.score("", "", texts[:1]) == pytest.approx(found[:1], abs=1e-6)
+    assert scorer.score("", texts[:1]) == pytest.approx(found[:1], abs=1e-6)
     with pytest.raises(InvalidArgument, match="3 classes"):
         make(ScorerKind.TOXICITY, toxicity_scorer=store_classifier(store, "three", ("a", "b", "c")).uri)
