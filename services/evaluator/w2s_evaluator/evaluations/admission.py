@@ -89,7 +89,7 @@ class Admission:
             raise InvalidArgument(FIELD, "is required, unless benchmarks is set")
         dataset = expect_schema(self._store, spec.dataset, tuple(KINDS), FIELD)
         _check_parts(spec, dataset.data_schema)
-        source = self._source(spec, spec.dataset, dataset)
+        source = self._source(spec, dataset)
         check_rows(self._store, spec.dataset, spec.generation.samples if spec.generation else 1)
         if spec.labels is not None:
             self._check_labels(spec.labels, spec.dataset, dataset)
@@ -102,7 +102,7 @@ class Admission:
         assert spec.model is not None
         return self._model(spec.model, (LANGUAGE_MODEL_SCHEMA,))[0]
 
-    def _source(self, spec: EvaluationSpec, ref: ArtifactRef, dataset: Manifest) -> Parent:
+    def _source(self, spec: EvaluationSpec, dataset: Manifest) -> Parent:
         names = dataset.config.get("label_names") if dataset.data_schema == EXAMPLES_SCHEMA else None
         if spec.teacher is not None:
             return self._teacher(spec.teacher, dataset.data_schema, names)
