@@ -4,8 +4,8 @@ Real processes and tiny models. Clients label online, jobs label in bulk, teache
 the monitor: as often as `HALF_HOUR` says, evenly spread. W2S_SOAK_MINUTES says how many minutes' worth, 30 unless set.
 
 What must hold:
-- All of that work is done, in a third of the time that it stands for at most.
-- No call fails but those that a limit of ours sheds (RESOURCE_EXHAUSTED), and no job at all.
+- All of that work is answered, in a third of the time that it stands for at most, but for `SHED` of a kind's calls.
+- No call fails but those that a limit of ours sheds (RESOURCE_EXHAUSTED), no job at all, and none hangs.
 - Memory grows by `GROWTH_MIB` in half an hour's work at most. It is the slope of the second half, by Theil and Sen (the
   median of the slopes between all pairs, which outliers do not move), of the least of each ten seconds: in the first
   half, windows and the allocator's arenas fill, and during a swap two teachers are in memory. The words that a
@@ -36,7 +36,7 @@ from helpers.tiny_models import byte_tokenizer, headed
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import theilslopes
-from support.faults import ANY, CLASSES, examples, examples_dataset, model_teacher
+from support.faults import ANY, CLASSES, examples_dataset, model_teacher
 
 from w2s.artifacts import ArtifactStore
 from w2s.client import connect, follow
@@ -54,6 +54,9 @@ HALF_HOUR = {"label": 18_000, "bulk": 180, "swap": 360, "observe": 900}
 PLANNED_S, LIMIT_S = MINUTES * 10.0, MINUTES * 20.0
 GROWTH_MIB, LEAST_OF_S = 16.0, 10.0
 FILES = 4
+SHED = 0.01
+# What is under way when the time is over has this long to end.
+HUNG_S = 60.0
 CLIENTS, ROWS, OBSERVATIONS = 4, 2000, 20
 # More distinct texts than a tokenizer remembers words: it takes 1.2 KB each, and lets go of none.
 WORDS = 40_000
@@ -116,7 +119,7 @@ class Soak:
     def run(self) -> None:
         """Works until all is done, or the time is over."""
         workers = [self._label] * CLIENTS + [self._bulk, self._swap, self._observe]
-        threads = [threading.Thread(target=worker) for worker in workers]
+        threads = [threading.Thread(target=worker, name=worker.__name__, daemon=True) for worker in workers]
         sampler = threading.Thread(target=self._sample)
         self._since = time.monotonic()
         for thread in (*threads, sampler):
@@ -124,8 +127,12 @@ class Soak:
         for thread in threads:
             thread.join(max(0.0, self._since + LIMIT_S - time.monotonic()))
         self.over.set()
-        for thread in (*threads, sampler):
-            thread.join()
+        sampler.join()
+        until = time.monotonic() + HUNG_S
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                self.seen.wrong.append(f"{thread.name}: a call has no answer {HUNG_S:.0f} s after the end")
 
     def _turns(self, kind: str, workers: int = 1) -> Iterator[int]:
         """The numbers of the calls that one of some workers makes, each when it is due."""
@@ -141,10 +148,11 @@ class Soak:
         follow(stub.WatchLabelingJob, pb.WatchLabelingJobRequest(name=job.name))
 
     def _label(self) -> None:
-        rows = examples(64)
         with self._supervisor() as stub:
             for number in self._turns("label", CLIENTS):
-                batch = rows[number % 32 : number % 32 + 1 + number % 8]
+                # Texts of their own each time: what is kept of a text shows.
+                rows = range(8 * number, 8 * number + 1 + number % 8)
+                batch = [common.Example(id=f"l{row}", text=f"text {row} of a client") for row in rows]
                 with self.seen.call("label"):
                     assert len(stub.Label(pb.LabelRequest(examples=batch), timeout=30).labels) == len(batch)
 
@@ -249,11 +257,12 @@ def problems(found: dict[str, Any]) -> list[str]:
     """What should not have been."""
     said = list(found["wrong"])
     for kind in HALF_HOUR:
-        done = sum(found["calls"].get(kind, {"codes": {}})["codes"].values())
-        if done < work(kind) // CLIENTS * CLIENTS:
-            said.append(f"only {done} of {work(kind)} calls of {kind} in {LIMIT_S:.0f} s")
+        done = found["calls"].get(kind, {"codes": {}})["codes"].get("OK", 0)
+        if done < (1 - SHED) * (work(kind) // CLIENTS * CLIENTS):
+            said.append(f"only {done} of {work(kind)} calls of {kind} were answered in {LIMIT_S:.0f} s")
     for name, one in found["services"].items():
-        if one["growth_mib"] > GROWTH_MIB:
+        # Said too where the time was too short for a slope.
+        if not one["growth_mib"] <= GROWTH_MIB:
             grown = f"{name} grows by {one['growth_mib']:.1f} MiB in half an hour's work"
             said.append(f"{grown}; {GROWTH_MIB:.0f} is the bound")
         if one["files_grown"] > FILES:
