@@ -125,7 +125,7 @@ bench-evaluator: setup ## Measure the evaluator's intervals and its monitor; wri
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.evaluator
 
 .PHONY: mutants
-mutants: setup ## Change the formulas one piece at a time; a change that no test notices fails (half an hour).
+mutants: setup ## Change the formulas one piece at a time; a change that no test notices fails (25 minutes).
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m mutation
 
 .PHONY: coverage
