@@ -59,7 +59,8 @@ class Tokens:
 
 def _read(path: Path) -> dict[bytes, Principal]:
     found: dict[bytes, Principal] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, data in enumerate(path.read_bytes().splitlines(), 1):
+        line = _text(data, number)
         if line.strip() and not line.lstrip().startswith("#"):
             digest, principal = _parse(line.split(), number)
             if digest in found:
@@ -70,12 +71,20 @@ def _read(path: Path) -> dict[bytes, Principal]:
     return found
 
 
+def _text(data: bytes, number: int) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        # Its own message quotes a byte.
+        raise InvalidArgument(FIELD, f"line {number}: is not UTF-8") from None
+
+
 def _parse(columns: list[str], number: int) -> tuple[bytes, Principal]:
     if len(columns) != _COLUMNS:
         raise InvalidArgument(FIELD, f"line {number}: must be NAME ROLE TOKEN")
     name, role, token = columns
     if role.upper() not in Role.__members__:
-        raise InvalidArgument(FIELD, f"line {number}: the role must be reader, operator or admin, not {role!r}")
+        raise InvalidArgument(FIELD, f"line {number}: the role must be reader, operator or admin")
     if len(token) < _SHORTEST:
         raise InvalidArgument(FIELD, f"line {number}: the token must have {_SHORTEST} characters at least")
     return _digest(token), Principal(name, Role[role.upper()])

@@ -57,7 +57,7 @@ class WatchedFile(Generic[T]):
         try:
             # Stamped before it is read: what changes meanwhile is read again.
             return self._stamps(), self._read()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise InvalidArgument(self._field, f"cannot be read: {error}") from error
 
     def _stamps(self) -> list[tuple[int, int]]:
