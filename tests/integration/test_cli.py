@@ -51,18 +51,28 @@ def test_a_run_is_submitted_followed_and_listed(w2s, spec_file):
     assert f"artifacts/models/{submitted['name'].removeprefix('runs/')}" in watched
     listed = json.loads(w2s("runs", "list", "--state=succeeded", "--json").stdout)
     assert "mine" in [run.get("display_name") for run in listed]
-    # One that has succeeded stays so.
-    assert "succeeded" in w2s("runs", "resume", "cli-run", "--wait").output
+    # One that has succeeded stays so, and is not said to be queued.
+    assert "runs/cli-run succeeded" in w2s("runs", "resume", "cli-run").output
+    assert "runs/cli-run succeeded" in w2s("runs", "resume", "cli-run", "--wait").output
 
 
-def test_a_run_is_cancelled_and_goes_on(w2s, spec_file, trainer):
+def test_a_cancelled_run_is_final(w2s, spec_file, trainer):
     name = json.loads(w2s("runs", "submit", spec_file(epochs=1000), "--request-id=cli-long", "--json").stdout)["name"]
     w2s("runs", "cancel", name)
     assert trainer.ended(trainer.GetRun(name=name)).status.state == common.JOB_STATE_CANCELLED
-    assert "is queued again" in w2s("runs", "resume", name).output
-    w2s("runs", "cancel", name)
-    failed = w2s("runs", "watch", name, code=1)
-    assert "cancelled" in failed.output
+    refused = w2s("runs", "resume", name, code=1)
+    assert "runs/cli-long was cancelled, which is final; submit it by a new --request-id" in refused.output
+    assert trainer.GetRun(name=name).status.state == common.JOB_STATE_CANCELLED
+    assert "cancelled" in w2s("runs", "watch", name, code=1).output
+
+
+def test_a_failed_run_is_queued_again(w2s, spec_file, copied, flip):
+    folder, uri = copied("datasets", "boolq-weak-train")
+    flip(folder / "examples.parquet")
+    file = spec_file()
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"dataset": {"uri": uri}}))
+    assert "do not match its manifest" in w2s("runs", "submit", file, "--request-id=cli-fails", "--wait", code=1).output
+    assert "runs/cli-fails is queued again" in w2s("runs", "resume", "cli-fails").output
 
 
 def test_teachers_are_swapped_and_asked(w2s, teachers, examples, tmp_path):
