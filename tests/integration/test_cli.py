@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
 import yaml
 from google.protobuf import json_format
 from typer.testing import CliRunner
 
-from w2s.client import AsyncClient
+from w2s.client import AsyncClient, Client
 from w2s.common.v1 import common_pb2 as common
+from w2s.trainer.v1 import trainer_pb2
 from w2s_cli.main import app
 
 
@@ -120,8 +126,34 @@ def test_the_doctor_sees_who_serves(w2s):
 
 
 async def test_event_loops_have_the_same_verbs(services, teachers, weak):
+    assert verbs(AsyncClient) == verbs(Client)
     async with AsyncClient(services.endpoints) as client:
         assert {teacher.name for teacher in await client.teachers()} >= {teachers.a.name, teachers.b.name}
         assert (await client.run(weak.name)).result == weak.result
+        assert (await client.resume_run(weak.name)).status == weak.status
         labels, version = await client.label([("1", "who", "he")], teachers.a.name)
     assert (labels.shape, version.teacher) == ((1, 2), teachers.a.name)
+
+
+async def test_watches_hold_up_neither_other_calls_nor_the_end(services, trainer, run_spec):
+    # As on a machine of one core: a pool that the loop shares has few threads.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    name = trainer.CreateRun(run=trainer_pb2.Run(spec=run_spec(epochs=1000))).name
+    heard = [threading.Event() for _ in range(8)]
+    async with asyncio.timeout(60), AsyncClient(services.endpoints) as client:
+        watches = [asyncio.create_task(client.watch_run(name, lambda _, one=one: one.set())) for one in heard]
+        while not all(one.is_set() for one in heard):
+            await asyncio.sleep(0.05)
+        assert (await client.run(name)).name == name
+    ended = await asyncio.wait_for(asyncio.gather(*watches, return_exceptions=True), timeout=10)
+    assert {error.code() for error in ended} == {grpc.StatusCode.CANCELLED}
+    trainer.CancelRun(name=name)
+
+
+def verbs(client):
+    """The public names of a class, and what each is called with."""
+    return {
+        name: list(inspect.signature(member).parameters) if inspect.isfunction(member) else ["self"]
+        for name, member in vars(client).items()
+        if not name.startswith("_")
+    }

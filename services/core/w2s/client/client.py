@@ -162,6 +162,14 @@ class Client:
         """Stops a run; one that has ended stays as it is."""
         return self.trainer.CancelRun(trainer_pb2.CancelRunRequest(name=name), timeout=_TIMEOUT_S)
 
+    def resume_run(self, name: str) -> trainer_pb2.Run:
+        """Has a run that failed or was stopped go on from its last checkpoint; one that succeeded stays as it is."""
+        run = self.run(name)
+        again = trainer_pb2.Run(
+            spec=run.spec, display_name=run.display_name, priority=run.priority, resources=run.resources
+        )
+        return self.submit(again, run.name.removeprefix("runs/"))
+
     def evaluate(
         self, spec: evaluator_pb2.EvaluationSpec, request_id: str = "", on_event: OnEvent = ignore
     ) -> evaluator_pb2.Evaluation:
