@@ -22,7 +22,8 @@ from huggingface_hub.hf_api import RepoSibling
 
 from w2s.artifacts.manifest import File, content_digest, hash_file
 from w2s.errors import FailedPrecondition, InvalidArgument, Unavailable
-from w2s.models.vetting import DECISIVE, folder_digest, is_decisive, vet, vet_names, vet_settings
+from w2s.models.settings import vet_settings
+from w2s.models.vetting import DECISIVE, folder_digest, is_decisive, vet, vet_names
 
 
 def pin(name: str, revision: str, field: str) -> tuple[str, str]:

@@ -7,13 +7,13 @@ import math
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from w2s.artifacts.manifest import content_digest, hash_file
 from w2s.errors import InvalidArgument
 from w2s.models.gguf_header import gguf_parameters
+from w2s.models.settings import vet_settings
 
 # The files that decide what a model answers: configuration, tokenizer, chat templates and weights. Libraries read
 # them from the folder itself, so a file of such a name in a folder below does not count.
@@ -39,8 +39,6 @@ DECISIVE = (
 # Of the largest tokenizers that are published, tokenizer.json has some 35 MB.
 _MOST_SETTINGS = 256 << 20
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack")
-_SETTINGS = ("config.json", "tokenizer_config.json")
-_KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 
 
 def is_decisive(name: str) -> bool:
@@ -128,34 +126,6 @@ def vet_names(names: Collection[str], field: str) -> None:
             f"{field}.uri", f"cannot be loaded: holds pickle weights ({pickles[0]}); convert to safetensors"
         )
     raise InvalidArgument(f"{field}.uri", "cannot be loaded: holds no weights (*.safetensors)")
-
-
-def vet_settings(folder: Path, field: str) -> None:
-    """Checks that a model's settings ask for no code of its own.
-
-    Raises:
-        InvalidArgument: They do.
-        ValueError: They are no JSON objects.
-    """
-    for name in _SETTINGS:
-        if not (folder / name).exists():
-            continue
-        settings = json.loads((folder / name).read_bytes())
-        if not isinstance(settings, dict):
-            raise ValueError(f"{name} is no JSON object")
-        if problem := _asks_for_code(settings):
-            raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {name} names {problem}")
-
-
-def _asks_for_code(settings: dict[str, Any]) -> str:
-    if "auto_map" in settings:
-        return "code of its own (auto_map); remote code is never run"
-    if any("/" in str(settings.get(key)) for key in _KERNELS):
-        return "kernels of its own (attn_implementation); remote code is never run"
-    weights = settings.get("transformers_weights")
-    if weights is not None and not str(weights).endswith((".safetensors", ".safetensors.index.json")):
-        return "weights that are no safetensors (transformers_weights)"
-    return ""
 
 
 def _vet_index(index: Path) -> None:

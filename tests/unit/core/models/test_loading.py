@@ -19,6 +19,7 @@ from w2s.models.causal_engine import CausalEngine
 from w2s.models.classifier_engine import ClassifierEngine
 from w2s.models.inputs import Completion, Row
 from w2s.models.loading import load_engine
+from w2s.models.pretrained import load_tokenizer
 from w2s.models.prompts import PromptTemplate
 from w2s.models.sequence_head import HeadClassifier, RewardEngine
 from w2s.models.spec import ClassifierReading, LanguageModelReading, RewardReading
@@ -187,12 +188,27 @@ def test_no_code_that_a_folder_carries_is_run(publish, ours, tmp_path, reading, 
         assert "remote code is never run" in refused(path, reading)
         (path / "config.json").write_text(json.dumps({**config, "transformers_weights": "adapter_model.bin"}))
         assert "are no safetensors" in refused(path, reading)
+        (path / "config.4.0.0.json").write_text(json.dumps({**config, "transformers_weights": "adapter_model.bin"}))
+        (path / "config.json").write_text(json.dumps({**config, "configuration_files": ["config.4.0.0.json"]}))
+        assert "in place of its own" in refused(path, reading)
     else:
         load(path, reading)
     assert not marker.exists()
     # They would have done it.
     exec(compile(code, "evil", "exec"))
     assert marker.exists()
+
+
+def test_no_file_elsewhere_becomes_a_vocabulary(publish, tmp_path):
+    path = publish(causal("llama"))
+    (tmp_path / "secret").write_text("a secret\n")
+    settings = {"tokenizer_class": "BertTokenizer", "vocab": str(tmp_path / "secret")}
+    (path / "tokenizer.json").unlink()
+    (path / "tokenizer_config.json").write_text(json.dumps(settings))
+    problem = refused(path, LanguageModelReading())
+    assert "names a file to be read, by vocab" in problem
+    # Were it read, it would be in what the tokenizer knows.
+    assert "a secret" in load_tokenizer(str(path)).get_vocab()
 
 
 def test_a_gguf_file_is_loaded_by_its_path(smollm2, smollm2_path, tmp_path):

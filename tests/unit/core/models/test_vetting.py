@@ -56,40 +56,6 @@ def test_a_folder_without_weights_or_that_is_not_there_is_refused(folder):
     assert "No such file" in refused(folder)
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
-def test_settings_that_name_code_are_refused(folder, name):
-    (folder / name).write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
-    assert f"{name} names code of its own (auto_map); remote code is never run" in refused(folder)
-
-
-@pytest.mark.parametrize(
-    ("settings", "problem"),
-    [
-        ({"attn_implementation": "evil/kernels"}, "kernels"),
-        ({"_attn_implementation": "evil/kernels:code"}, "kernels"),
-        ({"transformers_weights": "adapter_model.bin"}, "no safetensors"),
-        ([], "no JSON object"),
-    ],
-)
-def test_settings_that_lead_to_other_code_or_pickles_are_refused(folder, settings, problem):
-    (folder / "config.json").write_text(json.dumps(settings))
-    assert problem in refused(folder)
-
-
-def test_settings_that_name_what_the_library_has_pass(folder):
-    (folder / "config.json").write_text(
-        json.dumps({"attn_implementation": "sdpa", "transformers_weights": "model.safetensors"})
-    )
-    vet(folder, "model")
-
-
-def test_damaged_settings_are_refused(folder):
-    (folder / "config.json").write_text("{")
-    assert "cannot be loaded" in refused(folder)
-    (folder / "config.json").write_text("[" * 100_000)
-    assert "cannot be loaded" in refused(folder)
-
-
 @pytest.mark.parametrize(
     "name", ["config.json", "tokenizer.json", "model.safetensors.index.json", "additional_chat_templates/a.jinja"]
 )
