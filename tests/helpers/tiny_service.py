@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from w2s.common.v1 import common_pb2 as common
 from w2s.rpc import Context, server
+from w2s.rpc.access import Access
 from w2s.rpc.health import Health
 from w2s.rpc.settings import ServerSettings
 from w2s.trainer.v1 import trainer_pb2 as pb
@@ -30,7 +31,7 @@ class Tiny(trainer_pb2_grpc.TrainerServiceServicer):
     def register(self, server: grpc.aio.Server) -> None:
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server(self, server)
 
-    async def start(self, health: Health) -> dict[str, server.Listener]:
+    async def start(self, health: Health, access: Access) -> dict[str, server.Listener]:
         self._health = health
         await health.set(NAMES[1], False)
         return {}

@@ -23,7 +23,7 @@ from .conftest import Server
 
 TINY = Path(__file__).parents[1] / "helpers" / "tiny_service.py"
 SETTINGS = ("--artifact-root=artifacts", "--database-url=sqlite:///state.db", "--port=0", "--metrics-port=0")
-READER, OPERATOR = "r" * 22, "o" * 22
+READER, OPERATOR, ADMIN = "r" * 22, "o" * 22, "a" * 22
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def start(tmp_path, eventually):
 @pytest.fixture
 def tokens(tmp_path):
     path = tmp_path / "tokens"
-    path.write_text(f"ann reader {READER}\noli operator {OPERATOR}\n")
+    path.write_text(f"ann reader {READER}\noli operator {OPERATOR}\nada admin {ADMIN}\n")
     return path
 
 
@@ -143,19 +143,32 @@ def test_mutual_tls_asks_for_a_certificate(start, authority, call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("service", "flag", "path", "status"),
-    [("supervisor", "--http-tls", "/v2/health/live", 200), ("evaluator", "--events-tls", "/", 405)],
+    ("service", "method", "port", "flag", "path", "status"),
+    [
+        ("supervisor", "SupervisorService/ListTeachers", "http", "--http-tls", "/v2/repository/models/a/load", 404),
+        ("evaluator", "EvaluatorService/ListEvaluations", "events", "--events-tls", "/", 400),
+    ],
 )
-def test_http_is_secured_where_it_is_asked_for(authority, tmp_path, service, flag, path, status):
+def test_http_is_secured_like_grpc(authority, tokens, tmp_path, service, method, port, flag, path, status):
     certificate, key = authority.issue("server")
     server = Server(service, tmp_path, tmp_path / "artifacts")
+    trusted = ssl.create_default_context(cafile=authority.file)
+
+    def post(token, scheme="https"):
+        url, shown = f"{scheme}://{server.addresses[port]}{path}", {"Authorization": f"Bearer {token}"}
+        return httpx.post(url, headers=shown, verify=trusted, trust_env=False).status_code
+
     try:
-        server.start(flag, f"--tls-cert-file={certificate}", f"--tls-key-file={key}", "--threads=1")
-        address = server.addresses["http" if service == "supervisor" else "events"]
-        trusted = ssl.create_default_context(cafile=authority.file)
-        assert httpx.get(f"https://{address}{path}", verify=trusted, trust_env=False).status_code == status
+        files = (f"--tls-cert-file={certificate}", f"--tls-key-file={key}", f"--tokens-file={tokens}")
+        server.start(flag, *files, "--max-calls-per-s=0.001", "--threads=1")
         with pytest.raises(httpx.RemoteProtocolError):
-            httpx.get(f"http://{address}{path}", trust_env=False)
+            post(ADMIN, scheme="http")
+        credentials = grpc.ssl_channel_credentials(authority.file.read_bytes())
+        with grpc.secure_channel(server.target.replace("127.0.0.1", "localhost"), credentials) as channel:
+            call = channel.unary_unary(f"/w2s.{service}.v1.{method}")
+            call(b"", timeout=10, metadata=[("authorization", f"Bearer {OPERATOR}")])
+        # One budget over both ports, and another's is another.
+        assert (post(OPERATOR), post(ADMIN)) == (429, status)
     finally:
         server.kill()
 

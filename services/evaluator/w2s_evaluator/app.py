@@ -9,7 +9,7 @@ from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.evaluator.v1 import evaluator_pb2_grpc, monitor_pb2_grpc
 from w2s.models.runtime import configure_runtime
-from w2s.rpc.access import access_of
+from w2s.rpc.access import Access
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener
 from w2s.rpc.tls import http_context
@@ -46,26 +46,21 @@ class EvaluatorApp:
         published = Published(self._database, settings.max_published, dropped, registry)
         self._comparisons = Comparisons(store, published, ComparisonMetrics(registry))
         self._monitor = Monitor(self._database, store, settings, MonitorMetrics(registry, dropped))
-        events = EventMetrics(registry)
-        self._joiner = Joiner(self._database, self._monitor.students, self._monitor.intake, events)
-        max_bytes = settings.max_message_mib << 20
-        access = None if settings.events_open else access_of(settings)
-        tls = http_context(settings, "events_tls") if settings.events_tls else None
-        self._events = EventsHttp(self._joiner, events, settings.host, settings.events_port, max_bytes, access, tls)
+        self._settings, self._counts = settings, EventMetrics(registry)
+        self._joiner = Joiner(self._database, self._monitor.students, self._monitor.intake, self._counts)
 
     def register(self, server: grpc.aio.Server) -> None:
         servicer = EvaluatorServicer(self._evaluations, self._comparisons)
         evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(servicer, server)
         monitor_pb2_grpc.add_MonitorServiceServicer_to_server(MonitorServicer(self._monitor), server)
 
-    async def start(self, health: Health) -> dict[str, Listener]:
+    async def start(self, health: Health, access: Access) -> dict[str, Listener]:
         await self._comparisons.start()
         await self._evaluations.start()
         await self._monitor.start()
         await health.set(_MONITOR, True)
         await self._joiner.start()
-        await self._events.start()
-        return {"events": self._events}
+        return {"events": await self._start_events(access)}
 
     async def stop(self) -> None:
         await self._evaluations.stop()
@@ -73,3 +68,12 @@ class EvaluatorApp:
         await self._joiner.stop()
         await self._monitor.stop()
         self._database.close()
+
+    async def _start_events(self, access: Access) -> Listener:
+        settings = self._settings
+        max_bytes = settings.max_message_mib << 20
+        guard = Access() if settings.events_open else access
+        tls = http_context(settings, "events_tls") if settings.events_tls else None
+        events = EventsHttp(self._joiner, self._counts, settings.host, settings.events_port, max_bytes, guard, tls)
+        await events.start()
+        return events

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from w2s.artifacts import ArtifactStore
 from w2s.database import Database
 from w2s.models.runtime import configure_runtime
-from w2s.rpc.access import access_of
+from w2s.rpc.access import Access
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener
 from w2s.rpc.tls import http_context
@@ -52,25 +52,24 @@ class SupervisorApp:
 
             add_oip(server, self._supervisor.desk, self._limits)
 
-    async def start(self, health: Health) -> dict[str, Listener]:
+    async def start(self, health: Health, access: Access) -> dict[str, Listener]:
         if not self._settings.oip:
             await self._supervisor.start()
             return {}
         await health.set(_OIP, False)
         await self._supervisor.start(partial(health.set, _OIP))
-        return {"http": await self._start_http()}
+        return {"http": await self._start_http(access)}
 
     async def stop(self) -> None:
         await self._supervisor.stop()
         self._database.close()
 
-    async def _start_http(self) -> Listener:
+    async def _start_http(self, access: Access) -> Listener:
         from w2s_supervisor.oip.http import OipHttp  # noqa: PLC0415
 
         settings = self._settings
         max_bytes = settings.max_message_mib << 20
-        access, desk = access_of(settings), self._supervisor.desk
         tls = http_context(settings, "http_tls") if settings.http_tls else None
-        http = OipHttp(desk, self._limits, settings.host, settings.http_port, max_bytes, access, tls)
+        http = OipHttp(self._supervisor.desk, self._limits, settings.host, settings.http_port, max_bytes, access, tls)
         await http.start()
         return http

@@ -14,6 +14,7 @@ from w2s.database import Database
 from w2s.errors import W2SError
 from w2s.jobs import Job, JobManager, JobStore, Progress, Report
 from w2s.models.sources import ModelSources
+from w2s.rpc.access import Access
 from w2s.rpc.health import Health
 from w2s.rpc.server import Listener
 from w2s.trainer.v1 import trainer_pb2_grpc
@@ -57,7 +58,7 @@ class TrainerApp:
         servicer = TrainerServicer(self._runs, self._admission, self._files, self._cleanup)
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, server)
 
-    async def start(self, health: Health) -> dict[str, Listener]:
+    async def start(self, health: Health, access: Access) -> dict[str, Listener]:
         await self._runs.start()
         self._counting = asyncio.create_task(self._count())
         return {}

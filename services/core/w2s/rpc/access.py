@@ -44,35 +44,48 @@ class Access:
         """
         needed = role_for(call.method) if call.known else None
         if needed is not None:
-            principal = self._identify(call.metadata.get("authorization"))
+            principal = self.identify(call.metadata.get("authorization"))
             call.principal = principal.name
-            self._permit(principal, needed, call.peer)
+            self.permit(principal, needed, call.peer)
 
-    def admit(self, authorization: str | None, needed: Role, peer: str) -> None:
-        """Lets a request in.
-
-        Args:
-            authorization: What it shows: `Bearer TOKEN`.
-            needed: The least role that may.
-            peer: Where it comes from, `ADDRESS:PORT`: whose limit it is where there are no tokens.
+    def count(self, call: Call) -> None:
+        """Counts a further message of a call that was let in as another call.
 
         Raises:
-            As `check`.
+            ResourceExhausted: Its principal makes too many.
         """
-        self._permit(self._identify(authorization), needed, peer)
+        self._spend(call.principal, call.peer)
 
-    def _identify(self, authorization: str | None) -> Principal:
+    def identify(self, authorization: str | None) -> Principal:
+        """Who shows `Bearer TOKEN`.
+
+        Raises:
+            Unauthenticated: Nobody who is known.
+        """
         found = _ANYBODY if self._tokens is None else self._tokens.principal(authorization)
         if found is None:
             raise Unauthenticated("show a token of this server's: authorization: Bearer TOKEN")
         return found
 
-    def _permit(self, principal: Principal, needed: Role, peer: str) -> None:
+    def permit(self, principal: Principal, needed: Role, peer: str) -> None:
+        """Lets a principal make a call, which counts though its role is too low.
+
+        Args:
+            principal: Who makes it.
+            needed: The least role that may.
+            peer: Where it comes from, `ipv4:ADDRESS:PORT`: whose limit it is where there are no tokens.
+
+        Raises:
+            PermissionDenied, ResourceExhausted: As `check`.
+        """
+        self._spend(principal.name, peer)
         if principal.role < needed:
             role = principal.role.name.lower()
             raise PermissionDenied(f"{principal.name} is {role}, and this needs {needed.name.lower()}")
+
+    def _spend(self, name: str, peer: str) -> None:
         if self._budget:
-            self._budget.spend(principal.name if self._tokens else peer.rpartition(":")[0])
+            self._budget.spend(name if self._tokens else peer.rpartition(":")[0])
 
 
 @contextlib.asynccontextmanager

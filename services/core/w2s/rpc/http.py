@@ -40,8 +40,9 @@ def guard_of(access: Access, needed: Callable[[Request], Role | None]) -> Guard:
     def check(request: Request) -> None:
         role = needed(request)
         if role is not None:
-            peer = f"{request.client.host}:{request.client.port}" if request.client else ""
-            access.admit(request.headers.get("authorization"), role, peer)
+            # As gRPC writes it: a machine has one budget over both.
+            peer = f"ipv4:{request.client.host}:{request.client.port}" if request.client else ""
+            access.permit(access.identify(request.headers.get("authorization")), role, peer)
 
     return check
 

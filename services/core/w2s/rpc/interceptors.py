@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -58,14 +59,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrapped(self, handler: Any, method: str, *, known: bool) -> Callable[[Any, Context], Awaitable[Any]]:
         inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        check = CheckedRequests if handler.request_streaming else checked
         run = _write if inspect.isasyncgenfunction(inner) else _run
 
         async def serve(request: Any, context: Context) -> Any:
             call = Call(method, known, context)
             async with self._metrics.around(call), logged(call), audited(call), answered(call):
                 self._access.check(call)
-                return await run(inner, check(request), context)
+                count = partial(self._access.count, call)
+                read = CheckedRequests(request, count) if handler.request_streaming else checked(request)
+                return await run(inner, read, context)
 
         return serve
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from google.api import field_behavior_pb2
@@ -30,10 +30,12 @@ class CheckedRequests:
 
     Args:
         requests: The stream, as gRPC gives it.
+        count: Called for each but the first, which the call itself counts for; may raise to end the stream.
     """
 
-    def __init__(self, requests: AsyncIterator[Message | Undecodable]) -> None:
-        self._requests = requests
+    def __init__(self, requests: AsyncIterator[Message | Undecodable], count: Callable[[], None]) -> None:
+        self._requests, self._count = requests, count
+        self._begun = False
 
     def __aiter__(self) -> Self:
         return self
@@ -45,6 +47,9 @@ class CheckedRequests:
             # gRPC ends the stream of a caller who has gone like any other, just before it cancels the call.
             await asyncio.sleep(0.001)
             raise
+        if self._begun:
+            self._count()
+        self._begun = True
         return checked(request)
 
 

@@ -29,7 +29,7 @@ from prometheus_client import (
 
 from w2s.errors import InvalidArgument
 from w2s.provenance import code_version
-from w2s.rpc.access import access_of
+from w2s.rpc.access import Access, access_of
 from w2s.rpc.health import Health
 from w2s.rpc.interceptors import CallInterceptor
 from w2s.rpc.logs import configure_logs
@@ -66,11 +66,12 @@ class Service(Protocol):
     def register(self, server: grpc.aio.Server) -> None:
         """Adds its servicers to the server."""
 
-    async def start(self, health: Health) -> Mapping[str, Listener]:
+    async def start(self, health: Health, access: Access) -> Mapping[str, Listener]:
         """Makes it ready; health says SERVING of its own name once this returns.
 
         Args:
             health: Where it says how its further names are, now and while it serves.
+            access: Who may call: one for all ports, so that a caller has one budget.
 
         Returns:
             What else it listens on, by the name that the address is announced under.
@@ -120,9 +121,10 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
         loop.add_signal_handler(number, stopping.set)
     if settings.exit_with_parent:
         threading.Thread(target=_await_parent, args=(loop, stopping), daemon=True).start()
-    server, health, port = _build(service, settings, registry)
+    access = access_of(settings)
+    server, health, port = _build(service, settings, CallInterceptor(registry, access))
     metrics = start_probed_metrics(settings.host, settings.metrics_port, registry, lambda: health.serving(""))
-    listeners = await service.start(health)
+    listeners = await service.start(health, access)
     for name in ("", service.names[0]):
         await health.set(name, True)
     await server.start()
@@ -144,10 +146,10 @@ async def _serve(service: Service, settings: ServerSettings, registry: Collector
 
 
 def _build(
-    service: Service, settings: ServerSettings, registry: CollectorRegistry
+    service: Service, settings: ServerSettings, interceptor: CallInterceptor
 ) -> tuple[grpc.aio.Server, Health, int]:
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(registry, access_of(settings))],
+        interceptors=[interceptor],
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_mib << 20),

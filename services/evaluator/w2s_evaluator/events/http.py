@@ -36,7 +36,7 @@ class EventsHttp(HttpListener):
         host: The address to listen on.
         port: The port; 0 for a free one.
         max_bytes: The largest body that is read.
-        access: Who may send events, operators at least; None for everybody.
+        access: Who may send events, operators at least.
         tls: What connections are secured by; None for plaintext.
     """
 
@@ -47,7 +47,7 @@ class EventsHttp(HttpListener):
         host: str,
         port: int,
         max_bytes: int,
-        access: Access | None = None,
+        access: Access,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         async def take(request: Request) -> Response:
@@ -60,6 +60,6 @@ class EventsHttp(HttpListener):
             metrics.handled(outcome)
             return JSONResponse({"outcome": outcome}, 202)
 
-        guard = guard_of(access, lambda _: Role.OPERATOR) if access else None
+        guard = guard_of(access, lambda _: Role.OPERATOR)
         app = Starlette(routes=[Route("/", take, methods=["POST"])])
         super().__init__(app, host, port, "events_port", guard, tls)

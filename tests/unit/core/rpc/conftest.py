@@ -78,7 +78,7 @@ class Caller:
     def __init__(self, channel):
         self._channel = channel
 
-    def start(self, kind, *requests, timeout=30.0, ends=True):
+    def start(self, kind, *requests, timeout=30.0, ends=True, token=""):
         """A call that has begun; its request stream ends after the requests unless told otherwise."""
 
         async def stream():
@@ -98,7 +98,8 @@ class Caller:
             lambda request: request if isinstance(request, bytes) else request.SerializeToString(),
             pb.DatasetRef.FromString,
         )
-        return method(stream() if kind.startswith("Stream") else requests[0], timeout=timeout)
+        shown = (("authorization", f"Bearer {token}"),) if token else ()
+        return method(stream() if kind.startswith("Stream") else requests[0], timeout=timeout, metadata=shown)
 
     async def __call__(self, kind, *requests, **options):
         """All the answers of a call."""
@@ -116,8 +117,8 @@ def serve(registry):
     """Serves one method of each kind that awaits `act`; once left, every call has been counted."""
 
     @asynccontextmanager
-    async def serve(act, handlers=None) -> AsyncIterator[Caller]:
-        server = grpc.aio.server(interceptors=[CallInterceptor(registry)])
+    async def serve(act, handlers=None, access=None) -> AsyncIterator[Caller]:
+        server = grpc.aio.server(interceptors=[CallInterceptor(registry, access)])
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("w2s.Test", handlers or methods(act))])
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

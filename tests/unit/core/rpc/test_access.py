@@ -18,6 +18,11 @@ def tokens(tmp_path):
     return Tokens(path)
 
 
+def admit(gate, token, needed=Role.READER, peer="ipv4:10.0.0.1:5"):
+    """A call that shows a token, if any."""
+    gate.permit(gate.identify(token and f"Bearer {token}"), needed, peer)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """The time, which a test moves."""
@@ -27,17 +32,17 @@ def clock(monkeypatch):
 
 
 def test_everybody_may_do_everything_without_tokens():
-    Access().admit(None, Role.ADMIN, "ipv4:10.0.0.1:5")
+    admit(Access(), None, Role.ADMIN)
 
 
 def test_a_role_may_what_those_below_it_may(tokens):
     gate = Access(tokens)
-    gate.admit(f"Bearer {READER}", Role.READER, "")
-    gate.admit(f"Bearer {ADMIN}", Role.OPERATOR, "")
+    admit(gate, READER, Role.READER)
+    admit(gate, ADMIN, Role.OPERATOR)
     with pytest.raises(PermissionDenied, match="ann is reader, and this needs operator"):
-        gate.admit(f"Bearer {READER}", Role.OPERATOR, "")
+        admit(gate, READER, Role.OPERATOR)
     with pytest.raises(Unauthenticated, match="authorization: Bearer TOKEN"):
-        gate.admit(None, Role.READER, "")
+        admit(gate, None)
 
 
 def test_a_budget_is_each_name_s_own_and_fills_up_again(clock):
@@ -68,10 +73,28 @@ def test_less_than_a_call_a_second_still_lets_one_in(clock):
 
 def test_without_tokens_a_machine_has_one_budget_whatever_its_ports(clock):
     gate = Access(calls_per_s=1.0)
-    gate.admit(None, Role.READER, "ipv4:10.0.0.1:5")
+    admit(gate, None)
     with pytest.raises(ResourceExhausted):
-        gate.admit(None, Role.READER, "ipv4:10.0.0.1:6")
-    gate.admit(None, Role.READER, "ipv4:10.0.0.2:5")
+        admit(gate, None, peer="ipv4:10.0.0.1:6")
+    admit(gate, None, peer="ipv4:10.0.0.2:5")
+
+
+def test_with_tokens_each_principal_has_one_budget_wherever_it_calls_from(tokens, clock):
+    gate = Access(tokens, calls_per_s=1.0)
+    admit(gate, READER)
+    with pytest.raises(ResourceExhausted, match="ann makes"):
+        admit(gate, READER, peer="ipv4:10.0.0.2:5")
+    admit(gate, ADMIN)
+    with pytest.raises(ResourceExhausted, match="ada makes"):
+        admit(gate, ADMIN)
+
+
+def test_calls_that_are_not_permitted_count(tokens, clock):
+    gate = Access(tokens, calls_per_s=1.0)
+    with pytest.raises(PermissionDenied):
+        admit(gate, READER, Role.ADMIN)
+    with pytest.raises(ResourceExhausted):
+        admit(gate, READER, Role.ADMIN)
 
 
 def test_names_are_forgotten_after_the_oldest_call(clock, monkeypatch):

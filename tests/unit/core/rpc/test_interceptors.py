@@ -24,7 +24,9 @@ from w2s.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from w2s.rpc.access import Access
 from w2s.rpc.status import status_of
+from w2s.rpc.tokens import Tokens
 from w2s.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 
 REQUEST = pb.DatasetRef(uri="file:///a")
@@ -281,3 +283,20 @@ async def test_a_method_that_a_servicer_leaves_out_is_unimplemented(serve, handl
         refused = await refusal(caller("UnaryUnary", trainer_pb2.GetRunRequest(name="runs/a")))
     assert refused.code() is grpc.StatusCode.UNIMPLEMENTED
     assert handled() == {("UnaryUnary", "UNIMPLEMENTED"): 1}
+
+
+async def test_each_message_of_a_stream_counts_for_its_principal(serve, tmp_path):
+    tokens = {name: name * 22 for name in "ab"}
+    (tmp_path / "tokens").write_text("".join(f"{name} admin {token}\n" for name, token in tokens.items()))
+    access = Access(Tokens(tmp_path / "tokens"), calls_per_s=0.1)
+    async with serve(nothing, access=access) as call:
+        stream = call.start("StreamStream", REQUEST, REQUEST, token=tokens["a"])
+        assert await stream.read() == REQUEST
+        error = await refusal(stream.read())
+        assert (error.code().name, error.details()) == ("RESOURCE_EXHAUSTED", "a makes more than 0.1 calls a second")
+        delay = error_details_pb2.RetryInfo()
+        assert rpc_status.from_call(sync(error)).details[0].Unpack(delay)
+        assert 0 < delay.retry_delay.ToTimedelta().total_seconds() <= 10
+        assert (await refusal(call("UnaryUnary", REQUEST, token=tokens["a"]))).code().name == "RESOURCE_EXHAUSTED"
+        # Another from the same address, whose stream is no longer than its budget.
+        assert await call("StreamUnary", REQUEST, token=tokens["b"]) == [REQUEST]

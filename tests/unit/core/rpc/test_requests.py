@@ -67,13 +67,16 @@ async def stream(*requests):
         yield request
 
 
-async def test_a_stream_gives_its_requests_in_order():
-    requests = [pb.DatasetRef(uri="file:///a"), pb.DatasetRef(uri="file:///b")]
-    assert [request async for request in CheckedRequests(stream(*requests))] == requests
+async def test_a_stream_gives_its_requests_in_order_and_counts_each_after_the_first():
+    requests = [pb.DatasetRef(uri=f"file:///{name}") for name in "abc"]
+    counted = []
+    assert [request async for request in CheckedRequests(stream(*requests), lambda: counted.append(1))] == requests
+    assert len(counted) == 2
 
 
 async def test_a_stream_ends_at_its_first_wrong_request():
-    requests = CheckedRequests(stream(pb.DatasetRef(uri="file:///a"), pb.DatasetRef(), pb.DatasetRef(uri="file:///b")))
+    sent = stream(pb.DatasetRef(uri="file:///a"), pb.DatasetRef(), pb.DatasetRef(uri="file:///b"))
+    requests = CheckedRequests(sent, lambda: None)
     assert (await anext(requests)).uri == "file:///a"
     with pytest.raises(InvalidArgument, match="uri: is required"):
         await anext(requests)
