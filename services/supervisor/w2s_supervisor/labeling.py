@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from w2s.artifacts import Artifact, ArtifactRef, ArtifactStore, Parent
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, check_schema, expect_schema
+from w2s.artifacts.schemas import EXAMPLES_SCHEMA, LABELS_SCHEMA, check_schema, expect_schema, label_names
 from w2s.artifacts.tables import LabelRow, iterate_examples, labels_table, write_labels
+from w2s.artifacts.tables.reading import readable
 from w2s.artifacts.workspace import Workspace
 from w2s.errors import (
     AlreadyExists,
@@ -82,7 +83,7 @@ class Labeler:
             NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.manifest`.
         """
         manifest = await asyncio.to_thread(expect_schema, self._store, spec.dataset, EXAMPLES_SCHEMA, "dataset")
-        names = tuple(manifest.config["label_names"])
+        names = tuple(label_names(manifest, "dataset"))
         if names != teacher.label_names:
             raise InvalidArgument(
                 "dataset.uri", f"has classes {list(names)}, and {teacher.name} {list(teacher.label_names)}"
@@ -195,7 +196,8 @@ class _Work:
 
     def count(self) -> int:
         """Rows in the dataset."""
-        return int(pq.read_metadata(self.dataset.path / "examples.parquet").num_rows)
+        with readable("examples.parquet", "dataset"):
+            return int(pq.read_metadata(self.dataset.path / "examples.parquet").num_rows)
 
     def chunks(self) -> Iterator[Examples]:
         """The dataset's chunks, in order."""

@@ -47,3 +47,15 @@ def expect_schema(store: ArtifactStore, ref: ArtifactRef, schema: str | Collecti
     manifest = store.manifest(ref.uri, ref.digest, f"{field}.uri")
     check_schema(manifest, schema, field)
     return manifest
+
+
+def label_names(manifest: Manifest, field: str) -> list[str]:
+    """The classes of a dataset of examples.
+
+    Raises:
+        InvalidArgument: Its manifest names no two or more; `<field>.uri` is named.
+    """
+    names = manifest.config.get("label_names")
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise InvalidArgument(f"{field}.uri", "names no two label_names or more in its manifest's config")
+    return names

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Manifest
-from w2s.artifacts.schemas import COMPLETIONS_SCHEMA, EXAMPLES_SCHEMA, PAIRS_SCHEMA
+from w2s.artifacts.schemas import COMPLETIONS_SCHEMA, EXAMPLES_SCHEMA, PAIRS_SCHEMA, label_names
 from w2s.artifacts.tables import (
     CompletionDataset,
     Dataset,
@@ -19,6 +18,7 @@ from w2s.artifacts.tables import (
     read_completions,
     read_dataset,
     read_pairs,
+    read_table,
 )
 from w2s.errors import InvalidArgument
 
@@ -67,10 +67,7 @@ def check_rows(store: ArtifactStore, ref: ArtifactRef, samples: int = 1) -> None
     """
     artifact = store.read(ref.uri, ref.digest, f"{FIELD}.uri")
     kind = KINDS[artifact.manifest.data_schema]
-    try:
-        table = pq.read_table(artifact.path / kind.file)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise _refused(f"holds no {kind.file} that can be read: {error}") from error
+    table = read_table(artifact, kind.file, FIELD)
     if not 0 < len(table) * samples <= MAX_ROWS:
         raise _refused(
             f"has {len(table):,} rows of {samples} answers each; from 1 to {MAX_ROWS:,} answers are evaluated"
@@ -93,12 +90,7 @@ def _check_ids(ids: pa.ChunkedArray) -> None:
 
 
 def _check_labels(labels: pa.ChunkedArray, manifest: Manifest) -> None:
-    classes = _PAIR
-    if manifest.data_schema == EXAMPLES_SCHEMA:
-        names = manifest.config.get("label_names")
-        if not isinstance(names, list) or len(names) < _PAIR:
-            raise _refused("names no two label_names or more in its manifest's config")
-        classes = len(names)
+    classes = len(label_names(manifest, FIELD)) if manifest.data_schema == EXAMPLES_SCHEMA else _PAIR
     ends = pc.min_max(labels).as_py()
     if ends["min"] < 0 or ends["max"] >= classes:
         raise _refused(f"has labels in [{ends['min']}, {ends['max']}]; its {classes} classes are [0, {classes - 1}]")

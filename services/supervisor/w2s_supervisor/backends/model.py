@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from w2s.artifacts.schemas import LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA
+from w2s.artifacts.schemas import LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA, label_names
 from w2s.artifacts.tables import softmax
 from w2s.errors import Internal, InvalidArgument, W2SError
 from w2s.models.batches import token_batches
@@ -199,7 +199,7 @@ class ModelOpener:
             raise InvalidArgument(f"{field}.model", f"is a {kind} that the trainer made: leave the reading out")
         if schema == REWARD_SCHEMA:
             return Identity(pinned.revision, pinned.digest, (), _abilities(RewardReading()), pinned.digest)
-        names = tuple(self._sources.store.manifest(pinned.uri).config["label_names"])
+        names = tuple(label_names(self._sources.store.manifest(pinned.uri), f"{field}.model"))
         return Identity(pinned.revision, pinned.digest, names, _LABELS, pinned.digest)
 
     def _schema(self, spec: ModelBackend) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from w2s.artifacts import ArtifactRef, ArtifactStore
+from w2s.artifacts import ArtifactRef, ArtifactStore, schemas
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA, EXAMPLES_SCHEMA, PAIRS_SCHEMA
 from w2s.errors import InvalidArgument
 from w2s_trainer.admission.stored import Stored, find
@@ -62,12 +62,7 @@ def label_names(dataset: Stored) -> tuple[str, ...]:
     Raises:
         InvalidArgument: It does not say what they are.
     """
-    if dataset.schema != EXAMPLES_SCHEMA:
-        return ()
-    names = dataset.manifest.config.get("label_names")
-    if not isinstance(names, list) or len(names) < 2:
-        raise InvalidArgument(f"{dataset.field}.uri", "names no two label_names or more in its manifest's config")
-    return tuple(map(str, names))
+    return tuple(schemas.label_names(dataset.manifest, dataset.field)) if dataset.schema == EXAMPLES_SCHEMA else ()
 
 
 def _schemas(objective: Objective) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Manifest
+from w2s.artifacts.parquet import check_size
 from w2s.errors import DataLoss, InvalidArgument
 
 
@@ -43,14 +44,20 @@ class Stored:
         """Some columns, and no byte of the others.
 
         Raises:
-            DataLoss: They cannot be read.
+            DataLoss: They cannot be read, or are too large.
         """
-        return self._open(lambda stream: pq.read_table(stream, columns=list(names)))
+
+        def read(stream: Any) -> Any:
+            check_size(stream, names)
+            return pq.read_table(stream, columns=list(names))
+
+        return self._open(read)
 
     def first(self, name: str) -> Any:
         """The first value of a column that is no null, read up to it; None when there is none."""
 
         def read(stream: Any) -> Any:
+            check_size(stream, [name])
             for batch in pq.ParquetFile(stream).iter_batches(1024, columns=[name]):
                 values = batch.column(0).drop_null()
                 if len(values):
@@ -75,7 +82,7 @@ class Stored:
         try:
             with fsspec.open(f"{self.uri}/{name}", "rb") as stream:
                 return read(stream)
-        except (OSError, pa.ArrowException, KeyError) as error:
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise DataLoss(f"{name} of {self.uri} cannot be read: {str(error).splitlines()[0]}") from error
 
 

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from w2s.artifacts.schemas import (
+    ANSWERS_SCHEMA,
     COMPLETIONS_SCHEMA,
     EXAMPLES_SCHEMA,
     LABELS_SCHEMA,
@@ -20,6 +21,7 @@ from w2s.artifacts.tables import (
     iterate_examples,
     labels_table,
     parent,
+    read_answers,
     read_completions,
     read_dataset,
     read_labels,
@@ -224,6 +226,51 @@ def test_an_artifact_of_another_schema_is_refused(store, make_dataset, read):
     ref = make_dataset().ref
     with pytest.raises(InvalidArgument, match=r"source\.uri: holds w2s\.examples/1"):
         read(store, ref, "source")
+
+
+@pytest.fixture
+def wrong(store):
+    """Makes an artifact whose table is not what its schema says; with none where there are no columns."""
+
+    def make(schema, columns, **config):
+        with store.write("datasets", "wrong", data_schema=schema, config=config) as draft:
+            (draft.path / "README").write_text("a file")
+            if columns:
+                name = schema.removeprefix("w2s.").partition("/")[0]
+                pq.write_table(pa.table(columns), draft.path / f"{name}.parquet")
+        return draft.ref
+
+    return make
+
+
+@pytest.mark.parametrize("config", [{}, *({"label_names": names} for names in (5, "ab", ["a"], [1, {}]))], ids=str)
+def test_a_dataset_that_does_not_name_its_classes_is_refused(store, wrong, config):
+    with pytest.raises(InvalidArgument, match=r"source\.uri: names no two label_names or more"):
+        read_dataset(store, wrong(EXAMPLES_SCHEMA, {"id": ["a"], "label": [0]}, **config), "source")
+
+
+def test_a_table_that_is_too_large_is_refused_before_it_is_read(store, wrong):
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), ["x" * 2**20])
+    ref = wrong(EXAMPLES_SCHEMA, {"id": texts, "text": texts}, label_names=["a", "b"])
+    problem = r"\.uri: holds no examples\.parquet that can be read: .* more than 4 GiB"
+    with pytest.raises(InvalidArgument, match=f"source{problem}"):
+        read_dataset(store, ref, "source")
+    with pytest.raises(InvalidArgument, match=f"dataset{problem}"):
+        next(iterate_examples(store.read(ref.uri), 2))
+
+
+@pytest.mark.parametrize(
+    ("schema", "columns", "read", "problem"),
+    [
+        (EXAMPLES_SCHEMA, {}, read_dataset, r"holds no examples\.parquet that can be read"),
+        (EXAMPLES_SCHEMA, {"label": ["a"]}, read_dataset, r"holds no examples\.parquet that can be read"),
+        (LABELS_SCHEMA, {}, read_labels, r"holds no labels\.parquet that can be read"),
+        (ANSWERS_SCHEMA, {"id": ["a"]}, read_answers, r"its answers\.parquet has no reference and no samples"),
+    ],
+)
+def test_an_artifact_without_the_table_that_it_should_hold_is_refused(store, wrong, schema, columns, read, problem):
+    with pytest.raises(InvalidArgument, match=rf"source\.uri: {problem}"):
+        read(store, wrong(schema, columns, label_names=["a", "b"]), "source")
 
 
 def test_expect_schema_gives_the_manifest_of_the_right_one_only(store, make_dataset):

@@ -51,6 +51,15 @@ def test_a_damaged_table_is_data_loss(stored, tmp_path):
         found.columns(["id"])
 
 
+def test_columns_that_are_too_large_are_not_read(stored):
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), ["x" * 2**20])
+    found = stored(pa.table({"id": ["a"] * 5000, "text": text}))
+    assert len(found.columns(["id"])) == 5000
+    for read in (lambda: found.columns(["text"]), lambda: found.first("text")):
+        with pytest.raises(DataLoss, match="more than 4 GiB"):
+            read()
+
+
 def test_another_schema_names_what_is_needed(inputs):
     with pytest.raises(InvalidArgument, match=r"dataset.uri: holds w2s.labels/2, and a test needs w2s.examples/1"):
         find(inputs.store, inputs.labels("labels"), (EXAMPLES_SCHEMA,), "dataset", "a test")

@@ -15,6 +15,7 @@ from w2s.artifacts.tables.labels import (
 from w2s.artifacts.tables.lineage import parent
 from w2s.artifacts.tables.pairs import PairDataset, read_pairs, write_pairs
 from w2s.artifacts.tables.predictions import Predictions, read_predictions, softmax, write_predictions
+from w2s.artifacts.tables.reading import read_table
 
 __all__ = [
     "Answers",
@@ -36,6 +37,7 @@ __all__ = [
     "read_labels",
     "read_pairs",
     "read_predictions",
+    "read_table",
     "softmax",
     "write_answers",
     "write_completions",

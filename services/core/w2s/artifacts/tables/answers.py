@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import ANSWERS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
-from w2s.artifacts.tables.reading import list_matrix, read_verified
+from w2s.artifacts.tables.reading import list_matrix, read_table, read_verified
+from w2s.errors import InvalidArgument
 
 _BEGINNING = [("id", pa.string()), ("reference", pa.string()), ("samples", pa.list_(pa.string()))]
 _END = [("correct", pa.bool_()), ("confidence", pa.float32())]
@@ -81,7 +82,9 @@ def write_answers(path: Path, table: pa.Table) -> None:
 def read_answers(store: ArtifactStore, ref: ArtifactRef, field: str = "predictions") -> Answers:
     """Reads and verifies answers; errors as `read_dataset`."""
     artifact = read_verified(store, ref, ANSWERS_SCHEMA, field)
-    table = pq.read_table(artifact.path / "answers.parquet")
+    table = read_table(artifact, "answers.parquet", field)
+    if missing := {name for name, _ in _BEGINNING} - set(table.column_names):
+        raise InvalidArgument(f"{field}.uri", f"its answers.parquet has no {' and no '.join(sorted(missing))}")
     matched = table.schema.get_field_index(_END[0][0]) >= 0
     names = [column.name for column in table.schema if column.type.equals(_SCORES)]
     return Answers(

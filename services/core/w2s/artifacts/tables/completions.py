@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import COMPLETIONS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
-from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.reading import read_table, read_verified
 from w2s.artifacts.tables.slices import SLICE, sliced_table, slices_of
 
 _TEACHER = ("teacher", "teacher_revision", "teacher_digest")
@@ -61,7 +61,7 @@ def write_completions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def read_completions(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset") -> CompletionDataset:
     """Reads and verifies completions; errors as `read_dataset`."""
     artifact = read_verified(store, ref, COMPLETIONS_SCHEMA, field)
-    table = pq.read_table(artifact.path / "completions.parquet", schema=_COMPLETIONS)
+    table = read_table(artifact, "completions.parquet", field, _COMPLETIONS)
     taught = table.filter(pc.field("teacher").is_valid())
     return CompletionDataset(
         ref=artifact.ref,

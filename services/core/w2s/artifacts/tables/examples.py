@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from w2s.artifacts.manifest import ArtifactRef, Manifest
-from w2s.artifacts.schemas import EXAMPLES_SCHEMA
+from w2s.artifacts.parquet import check_size
+from w2s.artifacts.schemas import EXAMPLES_SCHEMA, label_names
 from w2s.artifacts.store import Artifact, ArtifactStore
-from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.reading import read_table, read_verified, readable
 from w2s.artifacts.tables.slices import SLICE, sliced_table, slices_of
 
 _EXAMPLES = pa.schema(
@@ -60,11 +61,11 @@ def read_dataset(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset")
     """Reads and verifies a dataset.
 
     Raises:
-        InvalidArgument: The artifact is no dataset.
+        InvalidArgument: The artifact is no dataset, or one that is too large, or does not name its classes.
         NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
     """
     artifact = read_verified(store, ref, EXAMPLES_SCHEMA, field)
-    table = pq.read_table(artifact.path / "examples.parquet", schema=_EXAMPLES)
+    table = read_table(artifact, "examples.parquet", field, _EXAMPLES)
     pairs = table["text_pair"]
     return Dataset(
         ref=artifact.ref,
@@ -72,7 +73,7 @@ def read_dataset(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset")
         texts=table["text"].to_pylist(),
         pairs=None if pairs.null_count == len(pairs) else pairs.to_pylist(),
         labels=table["label"].to_numpy(),
-        label_names=list(artifact.manifest.config["label_names"]),
+        label_names=label_names(artifact.manifest, field),
         manifest=artifact.manifest,
         slices=slices_of(table),
     )
@@ -87,8 +88,14 @@ def iterate_examples(artifact: Artifact, rows: int) -> Iterator[list[tuple[str, 
 
     Yields:
         Lists of (id, text, text_pair), text_pair empty for a single text.
+
+    Raises:
+        InvalidArgument: It has no such table, or one that is too large.
     """
-    with pq.ParquetFile(artifact.path / "examples.parquet") as file:
-        for batch in file.iter_batches(rows, columns=["id", "text", "text_pair"]):
-            ids, texts, pairs = (batch.column(index).to_pylist() for index in range(3))
-            yield [(id_, text, pair or "") for id_, text, pair in zip(ids, texts, pairs, strict=True)]
+    path, columns = artifact.path / "examples.parquet", ["id", "text", "text_pair"]
+    with readable(path.name, "dataset"):
+        check_size(path, columns)
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(rows, columns=columns):
+                ids, texts, pairs = (batch.column(name).to_pylist() for name in columns)
+                yield [(id_, text, pair or "") for id_, text, pair in zip(ids, texts, pairs, strict=True)]

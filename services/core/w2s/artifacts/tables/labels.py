@@ -17,7 +17,7 @@ from w2s.artifacts.schemas import LABELS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
 from w2s.artifacts.tables.examples import Dataset
 from w2s.artifacts.tables.pairs import PairDataset
-from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.reading import read_table, read_verified
 from w2s.errors import InvalidArgument
 
 LABELS_TABLE = pa.schema(
@@ -106,7 +106,7 @@ def write_labels(path: Path, chunks: Iterable[pa.Table]) -> None:
 def read_labels(store: ArtifactStore, ref: ArtifactRef, field: str = "labels") -> Labels:
     """Reads and verifies labels; errors as `read_dataset`."""
     artifact = read_verified(store, ref, LABELS_SCHEMA, field)
-    table = pq.read_table(artifact.path / "labels.parquet", schema=LABELS_TABLE)
+    table = read_table(artifact, "labels.parquet", field, LABELS_TABLE)
     names = ("teacher", "teacher_revision", "teacher_digest")
     good = table.filter(pc.field("error").is_null())
     bad = table.filter(pc.field("error").is_valid())

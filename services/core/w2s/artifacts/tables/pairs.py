@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from w2s.artifacts.manifest import ArtifactRef, Manifest
 from w2s.artifacts.schemas import PAIRS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
-from w2s.artifacts.tables.reading import read_verified
+from w2s.artifacts.tables.reading import read_table, read_verified
 from w2s.artifacts.tables.slices import SLICE, sliced_table, slices_of
 
 _PAIRS = pa.schema(
@@ -69,7 +69,7 @@ def write_pairs(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def read_pairs(store: ArtifactStore, ref: ArtifactRef, field: str = "dataset") -> PairDataset:
     """Reads and verifies pairs; errors as `read_dataset`."""
     artifact = read_verified(store, ref, PAIRS_SCHEMA, field)
-    table = pq.read_table(artifact.path / "pairs.parquet", schema=_PAIRS)
+    table = read_table(artifact, "pairs.parquet", field, _PAIRS)
     return PairDataset(
         ref=artifact.ref,
         ids=table["id"].to_pylist(),

@@ -15,7 +15,7 @@ from w2s.artifacts.schemas import PREDICTIONS_SCHEMA
 from w2s.artifacts.store import ArtifactStore
 from w2s.artifacts.tables.examples import Dataset
 from w2s.artifacts.tables.pairs import PairDataset
-from w2s.artifacts.tables.reading import list_matrix, read_verified
+from w2s.artifacts.tables.reading import list_matrix, read_table, read_verified
 
 _PREDICTIONS = pa.schema(
     [
@@ -76,7 +76,7 @@ def read_predictions(store: ArtifactStore, ref: ArtifactRef, field: str = "predi
         NotFound, FailedPrecondition, DataLoss: As `ArtifactStore.read`.
     """
     artifact = read_verified(store, ref, PREDICTIONS_SCHEMA, field)
-    table = pq.read_table(artifact.path / "predictions.parquet", schema=_PREDICTIONS)
+    table = read_table(artifact, "predictions.parquet", field, _PREDICTIONS)
     return Predictions(
         ref=artifact.ref,
         ids=table["id"].to_pylist(),

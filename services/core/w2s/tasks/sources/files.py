@@ -10,14 +10,14 @@ from typing import IO, Any
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from w2s.artifacts.parquet import bounded_rows
 from w2s.errors import DataLoss, InvalidArgument
 
-# Rows that are held at a time, as one batch.
-_BATCH = 1024
-# Characters of a line.
-_LONGEST_LINE = 2**24
+# Beside their own errors, the libraries raise these for times out of range, zones unknown and lists too deep.
+_DAMAGE = (OSError, EOFError, ValueError, OverflowError, LookupError, RecursionError, csv.Error, pa.ArrowException)
+# Characters of a row.
+_LONGEST_ROW = 2**24
 
 
 def file_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -31,34 +31,51 @@ def file_rows(path: Path) -> Iterator[dict[str, Any]]:
         InvalidArgument: It is of another sort.
     """
     suffixes = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-    reader = {".parquet": _parquet, ".jsonl": _jsonl, ".csv": _csv}.get(suffixes.removesuffix(".gz"))
+    reader = {".parquet": bounded_rows, ".jsonl": _jsonl, ".csv": _csv}.get(suffixes.removesuffix(".gz"))
     if reader is None or suffixes == ".parquet.gz":
         raise InvalidArgument("task.source", f"{path.name} is no .parquet, .jsonl or .csv")
     number = 0
     try:
         for number, row in enumerate(reader(path), 1):  # noqa: B007
             yield row
-    except (OSError, EOFError, ValueError, csv.Error, pa.ArrowException) as error:
+    except _DAMAGE as error:
         raise DataLoss(f"{path.name}, row {number + 1}: {error}") from error
 
 
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH):
-            yield from batch.to_pylist()
-
-
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with _text(path) as lines:
-        while line := lines.readline(_LONGEST_LINE):
-            if len(line) == _LONGEST_LINE:
-                raise ValueError(f"has {_LONGEST_LINE} characters or more")
+    with _text(path) as stream:
+        lines = _Lines(stream)
+        for line in lines:
+            lines.begin_row()
             yield json.loads(line)
 
 
 def _csv(path: Path) -> Iterator[dict[str, Any]]:
-    with _text(path) as lines:
-        yield from csv.DictReader(lines, strict=True)
+    with _text(path) as stream:
+        lines = _Lines(stream)
+        # A row may have any number of lines.
+        for row in csv.DictReader(lines, strict=True):
+            lines.begin_row()
+            yield row
+
+
+class _Lines:
+    """The lines of a text, while none of its rows is too long to be held."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        """Counts the lines to come as another row's."""
+        self._left = _LONGEST_ROW
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._stream.readline(self._left):
+            self._left -= len(line)
+            if not self._left:
+                raise ValueError(f"has {_LONGEST_ROW} characters or more")
+            yield line
 
 
 def _text(path: Path) -> IO[str]:

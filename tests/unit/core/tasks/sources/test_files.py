@@ -29,20 +29,46 @@ def test_rows_are_read_when_they_are_asked_for(tmp_path):
         next(rows)
 
 
-def test_a_line_without_end_is_not_held(tmp_path):
-    (tmp_path / "a.jsonl").write_text('"' + "x" * 2**24 + '"')
-    with pytest.raises(DataLoss, match="row 1: has 16777216 characters or more"):
-        list(file_rows(tmp_path / "a.jsonl"))
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '"' + "x" * 2**24 + '"'),
+        ("a.csv", "x" * 2**24),
+        ("a.csv", "q,l\n" + '"\n",' * 2**22),
+        ("a.parquet", "x" * 2**24),
+    ],
+    ids=["line", "header", "row of many lines", "parquet"],
+)
+def test_a_row_without_end_is_not_held(tmp_path, name, content):
+    if name == "a.parquet":
+        row = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array([content]))
+        pq.write_table(pa.table({"q": row}), tmp_path / name)
+    else:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataLoss, match=r"row 1: has 16777216 (characters or more|bytes)"):
+        next(file_rows(tmp_path / name))
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.parquet", b"PAR1"), ("a.jsonl.gz", b"no gzip"), ("a.csv", b'q\n"open'), ("a.jsonl", b"\xff\xfe")],
+    [
+        ("a.parquet", b"PAR1"),
+        ("a.jsonl.gz", b"no gzip"),
+        ("a.csv", b'q\n"open'),
+        ("a.jsonl", b"\xff\xfe"),
+        ("a.jsonl", b"[" * 10**6),
+    ],
 )
 def test_a_damaged_file_is_data_loss(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataLoss, match=name):
         list(file_rows(tmp_path / name))
+
+
+def test_a_time_out_of_range_is_data_loss(tmp_path):
+    pq.write_table(pa.table({"at": pa.array([2**60], pa.timestamp("ms"))}), tmp_path / "a.parquet")
+    with pytest.raises(DataLoss, match=r"a\.parquet, row 1"):
+        list(file_rows(tmp_path / "a.parquet"))
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.py", "a.parquet.gz", "a"])
