@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,7 @@ _SERVICE_CONFIG = json.dumps(
         ],
     }
 )
+_SERVICES = ("supervisor", "trainer", "evaluator")
 _OPTIONS = [
     ("grpc.service_config", _SERVICE_CONFIG),
     ("grpc.keepalive_time_ms", 30_000),
@@ -52,21 +53,35 @@ class Endpoints:
     evaluator: str
 
     @classmethod
-    def from_environment(cls) -> Endpoints:
+    def from_environment(cls, needed: Sequence[str] = _SERVICES) -> Endpoints:
         """Reads W2S_SUPERVISOR_ADDRESS, W2S_TRAINER_ADDRESS and W2S_EVALUATOR_ADDRESS.
 
+        Args:
+            needed: The services that must have one; that of another may be empty.
+
         Raises:
-            FailedPrecondition: One is not set.
+            FailedPrecondition: One that is needed is not set.
         """
-        names = {field: f"W2S_{field.upper()}_ADDRESS" for field in ("supervisor", "trainer", "evaluator")}
-        missing = [name for name in names.values() if not os.environ.get(name)]
+        found = {service: os.environ.get(_variable(service), "") for service in _SERVICES}
+        missing = [service for service in needed if not found[service]]
         if missing:
-            raise FailedPrecondition(f"set {' and '.join(missing)} to the services' addresses")
-        return cls(**{field: os.environ[name] for field, name in names.items()})
+            raise FailedPrecondition(
+                f"set {_both(map(_variable, missing))} to the services' addresses; the command takes them also as "
+                f"{_both(f'--{service}' for service in missing)}, or from its file of settings, as `w2s up` writes one"
+            )
+        return cls(**found)
 
     def environment(self) -> dict[str, str]:
         """The variables that `from_environment` reads."""
-        return {f"W2S_{field.upper()}_ADDRESS": target for field, target in vars(self).items()}
+        return {_variable(service): target for service, target in vars(self).items()}
+
+
+def _variable(service: str) -> str:
+    return f"W2S_{service.upper()}_ADDRESS"
+
+
+def _both(names: Iterable[str]) -> str:
+    return " and ".join(names)
 
 
 def artifact_root() -> str:

@@ -41,7 +41,7 @@ class Client:
     Unavailable where nothing answers.
 
     Args:
-        endpoints: Where the services are; None to read the environment when the first call is made.
+        endpoints: Where the services are; None to read the environment of each when its first call is made.
     """
 
     def __init__(self, endpoints: Endpoints | None = None) -> None:
@@ -62,27 +62,27 @@ class Client:
 
     @cached_property
     def endpoints(self) -> Endpoints:
-        """Where the services are.
+        """Where all of the services are.
 
         Raises:
-            FailedPrecondition: The environment does not say.
+            FailedPrecondition: The environment does not say of one.
         """
         return self._endpoints or Endpoints.from_environment()
 
     @cached_property
     def supervisor(self) -> supervisor_pb2_grpc.SupervisorServiceStub:
         """The supervisor's own stub, for what has no verb here."""
-        return supervisor_pb2_grpc.SupervisorServiceStub(self._channel(self.endpoints.supervisor))
+        return supervisor_pb2_grpc.SupervisorServiceStub(self._channel("supervisor"))
 
     @cached_property
     def trainer(self) -> trainer_pb2_grpc.TrainerServiceStub:
         """The trainer's own stub."""
-        return trainer_pb2_grpc.TrainerServiceStub(self._channel(self.endpoints.trainer))
+        return trainer_pb2_grpc.TrainerServiceStub(self._channel("trainer"))
 
     @cached_property
     def evaluator(self) -> evaluator_pb2_grpc.EvaluatorServiceStub:
         """The evaluator's own stub."""
-        return evaluator_pb2_grpc.EvaluatorServiceStub(self._channel(self.endpoints.evaluator))
+        return evaluator_pb2_grpc.EvaluatorServiceStub(self._channel("evaluator"))
 
     def teachers(self) -> list[supervisor_pb2.Teacher]:
         """Every registered teacher."""
@@ -123,7 +123,7 @@ class Client:
         # Imported here: numpy is for labels, and most clients are steps of pipelines.
         from w2s.client.labels import label_examples  # noqa: PLC0415
 
-        return label_examples(self.endpoints.supervisor, examples, teacher=teacher, tick=tick)
+        return label_examples(self._target("supervisor"), examples, teacher=teacher, tick=tick)
 
     def compare(
         self, pairs: Iterable[supervisor_pb2.CompletionPair], teacher: str = ""
@@ -225,7 +225,12 @@ class Client:
         )
         return self.evaluator.AssessDeception(request, timeout=_TIMEOUT_S)
 
-    def _channel(self, target: str) -> grpc.Channel:
+    def _target(self, service: str) -> str:
+        found: str = getattr(self._endpoints or Endpoints.from_environment((service,)), service)
+        return found
+
+    def _channel(self, service: str) -> grpc.Channel:
+        target = self._target(service)
         channel = self._channels.enter_context(connect(target))
         try:
             grpc.channel_ready_future(channel).result(timeout=_REACH_S)
