@@ -82,6 +82,13 @@ def healthy(addresses):
         return error.code
 
 
+def audited(log):
+    """A log's lines of calls that may change something."""
+    # gRPC's own library has lines of its own for failed handshakes.
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["logger"] == "w2s.audit"]
+
+
 def test_tokens_over_tls(start, authority, tokens, call, tmp_path, refused, eventually):
     certificate, key = authority.issue("server")
     addresses = start(f"--tls-cert-file={certificate}", f"--tls-key-file={key}", f"--tokens-file={tokens}")
@@ -99,14 +106,11 @@ def test_tokens_over_tls(start, authority, tokens, call, tmp_path, refused, even
     with pytest.raises(grpc.RpcError):
         call(target, TOKEN=READER)
     assert healthy(addresses) == 200
-    log = (tmp_path / "server.log").read_text()
-    # gRPC's own library has lines of its own for failed handshakes.
-    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    audited = [line for line in lines if line["logger"] == "w2s.audit"]
-    assert [(line["principal"], line["code"]) for line in audited] == [
+    assert [(line["principal"], line["code"]) for line in audited(tmp_path / "server.log")] == [
         ("ann", "PERMISSION_DENIED"),
         ("oli", "INVALID_ARGUMENT"),
     ]
+    log = (tmp_path / "server.log").read_text()
     assert READER not in log
     assert OPERATOR not in log
 
@@ -149,7 +153,7 @@ def test_mutual_tls_asks_for_a_certificate(start, authority, call, tmp_path):
         ("evaluator", "EvaluatorService/ListEvaluations", "events", "--events-tls", "/", 400),
     ],
 )
-def test_http_is_secured_like_grpc(authority, tokens, tmp_path, service, method, port, flag, path, status):
+def test_http_is_secured_like_grpc(authority, tokens, tmp_path, eventually, service, method, port, flag, path, status):
     certificate, key = authority.issue("server")
     server = Server(service, tmp_path, tmp_path / "artifacts")
     trusted = ssl.create_default_context(cafile=authority.file)
@@ -169,6 +173,10 @@ def test_http_is_secured_like_grpc(authority, tokens, tmp_path, service, method,
             call(b"", timeout=10, metadata=[("authorization", f"Bearer {OPERATOR}")])
         # One budget over both ports, and another's is another.
         assert (post(OPERATOR), post(ADMIN)) == (429, status)
+        # A caller has its answer before the server has left the call.
+        eventually(lambda: len(audited(server.log)) == 2)
+        lines = [(line["principal"], line["method"], line["code"]) for line in audited(server.log)]
+        assert lines == [("oli", f"POST {path}", 429), ("ada", f"POST {path}", status)]
     finally:
         server.kill()
 

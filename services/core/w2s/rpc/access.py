@@ -96,8 +96,12 @@ async def audited(call: Call) -> AsyncIterator[None]:
     finally:
         needed = role_for(call.method) if call.known else None
         if needed is not None and needed > Role.READER:
-            facts = {"principal": call.principal, "peer": call.peer, "code": call.code().name}
-            audit.info("changing call", extra={"method": call.method, **facts})
+            note(call.method, call.principal, call.peer, call.code().name)
+
+
+def note(method: str, principal: str, peer: str, code: str | int) -> None:
+    """Logs a call that may change something: what, who, from where, and the code that it ended with."""
+    audit.info("changing call", extra={"method": method, "principal": principal, "peer": peer, "code": code})
 
 
 def access_of(settings: ServerSettings) -> Access:

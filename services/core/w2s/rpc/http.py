@@ -8,56 +8,83 @@ import math
 import socket
 import ssl
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
 import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from w2s.errors import InvalidArgument, ResourceExhausted, Unauthenticated, W2SError
-from w2s.rpc.access import Access
+from w2s.rpc.access import Access, note
 from w2s.rpc.roles import Role
 
 # Longer than the idle timeout of common proxies, which else reuse a connection that is just closed.
 _KEEP_ALIVE_S = 65
+# What proxies log of a caller that has gone without an answer.
+_GONE = 499
 # By google.rpc.Code. FAILED_PRECONDITION is 412 and not 400: the same request may be right later.
-_STATUSES = {1: 499, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 412, 14: 503, 16: 401}
+_STATUSES = {1: _GONE, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 412, 14: 503, 16: 401}
 
 
-Guard = Callable[[Request], None]
-"""Raises Unauthenticated, PermissionDenied or ResourceExhausted for a request that may not come in."""
-
-
-def guard_of(access: Access, needed: Callable[[Request], Role | None]) -> Guard:
-    """Asks for the token that a gRPC call shows.
+@dataclass(frozen=True)
+class Guard:
+    """Asks for the token that a gRPC call shows, and logs what may change something as that is logged.
 
     Args:
         access: Decides on calls.
         needed: The least role for a request; None for one that is open to all.
     """
 
-    def check(request: Request) -> None:
-        role = needed(request)
-        if role is not None:
-            # As gRPC writes it: a machine has one budget over both.
-            peer = f"ipv4:{request.client.host}:{request.client.port}" if request.client else ""
-            access.permit(access.identify(request.headers.get("authorization")), role, peer)
-
-    return check
+    access: Access
+    needed: Callable[[Request], Role | None]
 
 
-def _guarded(app: ASGIApp, guard: Guard) -> ASGIApp:
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        answer: ASGIApp = app
-        if scope["type"] == "http":
-            try:
-                guard(Request(scope))
-            except W2SError as error:
-                answer = refusal(error)
-        await answer(scope, receive, send)
+class _Guarded:
+    """An application behind a guard."""
 
-    return serve
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app, self._guard = app, guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        needed = self._guard.needed(Request(scope)) if scope["type"] == "http" else None
+        if needed is None:
+            await self._app(scope, receive, send)
+            return
+        status, visit = _GONE, _Visit(Request(scope))
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._admitted(visit, needed)(scope, receive, watched)
+        finally:
+            if needed > Role.READER:
+                note(visit.method, visit.principal, visit.peer, status)
+
+    def _admitted(self, visit: _Visit, needed: Role) -> ASGIApp:
+        """What answers: the application, or a refusal."""
+        try:
+            principal = self._guard.access.identify(visit.authorization)
+            visit.principal = principal.name
+            self._guard.access.permit(principal, needed, visit.peer)
+        except W2SError as error:
+            return refusal(error)
+        return self._app
+
+
+class _Visit:
+    """Who makes a request, and what it is."""
+
+    def __init__(self, request: Request) -> None:
+        self.method = f"{request.method} {request.url.path[:256]}"
+        self.authorization = request.headers.get("authorization")
+        # As gRPC writes it: a machine has one budget over both.
+        self.peer = f"ipv4:{request.client.host}:{request.client.port}" if request.client else ""
+        self.principal = ""
 
 
 class _Server(uvicorn.Server):
@@ -91,7 +118,7 @@ class HttpListener:
     ) -> None:
         self._host, self._port, self._field = host, port, field
         config = uvicorn.Config(
-            app if guard is None else _guarded(app, guard),
+            app if guard is None else _Guarded(app, guard),
             lifespan="off",
             http="httptools",
             ws="none",

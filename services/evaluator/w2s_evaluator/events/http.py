@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from w2s.errors import InvalidArgument, NotFound, ResourceExhausted, W2SError
 from w2s.rpc.access import Access
-from w2s.rpc.http import HttpListener, guard_of, read_body, refusal
+from w2s.rpc.http import Guard, HttpListener, read_body, refusal
 from w2s.rpc.roles import Role
 from w2s_evaluator.events.join import Joiner
 from w2s_evaluator.events.metrics import EventMetrics
@@ -60,6 +60,5 @@ class EventsHttp(HttpListener):
             metrics.handled(outcome)
             return JSONResponse({"outcome": outcome}, 202)
 
-        guard = guard_of(access, lambda _: Role.OPERATOR)
         app = Starlette(routes=[Route("/", take, methods=["POST"])])
-        super().__init__(app, host, port, "events_port", guard, tls)
+        super().__init__(app, host, port, "events_port", Guard(access, lambda _: Role.OPERATOR), tls)

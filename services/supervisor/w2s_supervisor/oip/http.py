@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from w2s.rpc.access import Access
-from w2s.rpc.http import HttpListener, guard_of, read_body
+from w2s.rpc.http import Guard, HttpListener, read_body
 from w2s.rpc.roles import Role
 from w2s_supervisor.limits import Limits
 from w2s_supervisor.oip import bodies
@@ -131,7 +131,7 @@ class OipHttp(HttpListener):
         access: Access | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        guard = guard_of(access, role_of) if access else None
+        guard = Guard(access, role_of) if access else None
         super().__init__(_application(desk, limits, max_bytes), host, port, "http_port", guard, tls)
 
 
