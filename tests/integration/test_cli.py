@@ -67,7 +67,7 @@ def test_a_cancelled_run_is_final(w2s, spec_file, trainer):
     w2s("runs", "cancel", name)
     assert trainer.ended(trainer.GetRun(name=name)).status.state == common.JOB_STATE_CANCELLED
     refused = w2s("runs", "resume", name, code=1)
-    assert "runs/cli-long was cancelled, which is final; submit it by a new --request-id" in refused.output
+    assert "runs/cli-long was cancelled, which is final; submit it by a new request_id" in refused.output
     assert trainer.GetRun(name=name).status.state == common.JOB_STATE_CANCELLED
     assert "cancelled" in w2s("runs", "watch", name, code=1).output
 

@@ -11,7 +11,6 @@ import typer
 
 from w2s.client import Client
 from w2s.common.v1 import common_pb2 as common
-from w2s.errors import FailedPrecondition
 from w2s.trainer.v1 import trainer_pb2 as pb
 from w2s_cli.shell import Json, console, failures_shown, print_json, progress, read_message
 from w2s_cli.show import runs_table, sparkline, state_of
@@ -82,12 +81,9 @@ def cancel(name: Name, as_json: Json = False) -> None:
 def resume(name: Name, wait: Wait = False, as_json: Json = False) -> None:
     """Have a run that failed go on from its last checkpoint."""
     with failures_shown(), Client() as client:
-        run = client.run(_name(name))
-        if run.status.state == common.JOB_STATE_CANCELLED:
-            raise FailedPrecondition(f"{run.name} was cancelled, which is final; submit it by a new --request-id")
-        same = pb.Run(spec=run.spec, display_name=run.display_name, priority=run.priority, resources=run.resources)
-        found = client.submit(same, run.name.removeprefix("runs/"))
-        again = (run.status.state, found.status.state) == (common.JOB_STATE_FAILED, common.JOB_STATE_QUEUED)
+        before = client.run(_name(name))
+        found = client.resume_run(before.name)
+        again = (before.status.state, found.status.state) == (common.JOB_STATE_FAILED, common.JOB_STATE_QUEUED)
         _finish(client, found, wait, as_json, "is queued again" if again else "")
 
 

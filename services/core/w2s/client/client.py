@@ -163,12 +163,18 @@ class Client:
         return self.trainer.CancelRun(trainer_pb2.CancelRunRequest(name=name), timeout=_TIMEOUT_S)
 
     def resume_run(self, name: str) -> trainer_pb2.Run:
-        """Has a run that failed or was stopped go on from its last checkpoint; one that succeeded stays as it is."""
+        """Has a run that failed go on from its last checkpoint; any other stays as it is.
+
+        Raises:
+            FailedPrecondition: It was cancelled, which is final.
+        """
         run = self.run(name)
-        again = trainer_pb2.Run(
+        if run.status.state == common.JOB_STATE_CANCELLED:
+            raise FailedPrecondition(f"{run.name} was cancelled, which is final; submit it by a new request_id")
+        same = trainer_pb2.Run(
             spec=run.spec, display_name=run.display_name, priority=run.priority, resources=run.resources
         )
-        return self.submit(again, run.name.removeprefix("runs/"))
+        return self.submit(same, run.name.removeprefix("runs/"))
 
     def evaluate(
         self, spec: evaluator_pb2.EvaluationSpec, request_id: str = "", on_event: OnEvent = ignore
