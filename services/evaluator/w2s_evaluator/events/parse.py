@@ -84,5 +84,6 @@ def _time(event: CloudEvent) -> datetime | None:
         return None
     try:
         return utc(datetime.fromisoformat(str(value)))
-    except ValueError:
+    except (ValueError, OverflowError):
+        # The latter where its offset leads out of the years 1 to 9999.
         raise InvalidArgument("time", "must be an RFC 3339 time") from None

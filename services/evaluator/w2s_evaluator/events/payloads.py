@@ -127,4 +127,7 @@ def _numbers(values: Any, place: str, classes: int) -> tuple[float, ...]:
     )
     if not numbers or len(values) != classes:
         raise InvalidArgument(place, f"must be {classes} probabilities, one for each class")
-    return tuple(map(float, values))
+    try:
+        return tuple(map(float, values))
+    except OverflowError:
+        raise InvalidArgument(place, "must be probabilities: one is larger than any float") from None

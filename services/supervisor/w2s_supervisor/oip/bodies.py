@@ -19,6 +19,9 @@ from w2s_supervisor.oip.sdk import (
     RequestInput,
 )
 
+# Of a length: Python refuses to read a number of thousands.
+_MAX_DIGITS = 20
+
 
 class _Input(RequestInput):
     """An input whose data may be bytes after the JSON (the binary extension)."""
@@ -75,7 +78,7 @@ def infer_request_of(body: bytes, json_bytes: str | None, model: str, version: s
 def _length(json_bytes: str | None, body: bytes) -> int:
     if json_bytes is None:
         return len(body)
-    if not json_bytes.isdecimal() or int(json_bytes) > len(body):
+    if not json_bytes.isdecimal() or len(json_bytes) > _MAX_DIGITS or int(json_bytes) > len(body):
         raise InvalidArgument(INFERENCE_CONTENT_LENGTH_HEADER, f"must be a number up to {len(body)}")
     return int(json_bytes)
 

@@ -61,6 +61,7 @@ def test_a_time_with_an_offset_is_utc():
         ({"namespace": None}, "namespace"),
         ({"inferenceservicename": None}, "inferenceservicename"),
         ({"time": "soon"}, "time"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, "time"),
     ],
 )
 def test_an_event_that_lacks_something_is_refused_by_its_attribute(read, attributes, field):

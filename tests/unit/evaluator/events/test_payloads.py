@@ -71,6 +71,8 @@ def test_both_protocols_give_their_probabilities(body):
         ({"predictions": [[0.5, 0.5], [1.0]]}, "predictions[1]"),
         ({"predictions": [["0.5", "0.5"]]}, "predictions[0]"),
         ({"predictions": [[True, False]]}, "predictions[0]"),
+        ({"predictions": [[0.5, 0.5], [10**400, 0]]}, "predictions[1]"),
+        ({"outputs": [tensor("probabilities", [10**400, 0])]}, "outputs.probabilities"),
         ({"predictions": [{"harmless": 1.0}]}, "predictions[0]"),
         ({"predictions": [1]}, "predictions[0]"),
         ({"outputs": [tensor("probabilities", [0.5, 0.5, 1.0])]}, "outputs.probabilities"),

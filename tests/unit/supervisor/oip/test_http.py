@@ -238,6 +238,7 @@ def test_wrong_v2_requests_are_refused_by_tensor_and_index(http, desk, words, co
         ("text: has no data, nor a binary_data_size within", -1, None, b""),
         ("inference-header-content-length: ", 5, "x", b""),
         ("inference-header-content-length: ", 5, "100000", b""),
+        ("inference-header-content-length: ", 5, "9" * 5000, b""),
     ],
 )
 def test_wrong_binary_inputs_are_refused(http, desk, words, size, length, data):
