@@ -105,7 +105,7 @@ class ArtifactStore:
         below = uris.confine(uri, self.root, field)
         try:
             manifest = Manifest.model_validate_json(self._fs.cat_file(f"{self._base}/{below}/{_MANIFEST}"))
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFound(f"there is no artifact at {uri}") from None
         except ValidationError as error:
             raise DataLoss(f"the manifest of {uri} is damaged: {error.error_count()} fields") from error

@@ -11,6 +11,8 @@ from w2s.errors import InvalidArgument
 # backslash, query, fragment, parameter or NUL can be written in these letters; a dot at
 # the end, which some file systems drop, in this order.
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253}[A-Za-z0-9_-])?")
+# The longest path on Linux has 4096 bytes: the rest is for the root, and for a file below.
+_LONGEST = 1024
 KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -37,22 +39,31 @@ def confine(uri: str, root: str, field: str = "uri") -> str:
 
     Raises:
         InvalidArgument: The address is not below the root, or is written in more than plain
-            names, or a symbolic link leads out.
+            names, or a symbolic link leads out, or nowhere.
     """
     prefix = root + "/"
     below = uri[len(prefix) :] if uri.startswith(prefix) else ""
     if not is_plain(below):
-        raise InvalidArgument(field, f"must be {prefix} followed by plain names (letters, digits, . _ -)")
+        names = f"plain names (letters, digits, . _ -) of {_LONGEST} characters at most"
+        raise InvalidArgument(field, f"must be {prefix} followed by {names}")
     if root.startswith("file://"):
         base = Path(root.removeprefix("file://")).resolve()
-        if not (base / below).resolve().is_relative_to(base):
-            raise InvalidArgument(field, f"leads out of {root} through a symbolic link")
+        if not is_within(base / below, base):
+            raise InvalidArgument(field, f"leads out of {root}, or in circles, through a symbolic link")
     return below
+
+
+def is_within(path: Path, base: Path) -> bool:
+    """Whether a path is below a folder once links are followed; one that goes in circles is nowhere."""
+    try:
+        return path.resolve().is_relative_to(base)
+    except RuntimeError:
+        return False
 
 
 def is_plain(path: str) -> bool:
     """Whether a path is plain names joined by single slashes, and so leads nowhere but down."""
-    return all(_NAME.fullmatch(part) for part in path.split("/"))
+    return len(path) <= _LONGEST and all(_NAME.fullmatch(part) for part in path.split("/"))
 
 
 def check_key(key: str, field: str) -> str:

@@ -13,6 +13,7 @@ from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download, is_offline_mode, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -92,6 +93,8 @@ def _hashed(name: str, commit: str, sibling: RepoSibling) -> File:
 def _hub_errors(name: str, field: str) -> Iterator[None]:
     try:
         yield
+    except HFValidationError as error:
+        raise InvalidArgument(f"{field}.uri", f"is no name of a model on the hub: {error}") from error
     except RevisionNotFoundError as error:
         raise InvalidArgument(f"{field}.revision", f"is none of {name} on the hub") from error
     except RepositoryNotFoundError as error:

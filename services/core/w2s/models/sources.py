@@ -9,7 +9,7 @@ from typing import Any
 
 from w2s.artifacts import ArtifactRef, ArtifactStore, Parent
 from w2s.artifacts.schemas import MODEL_SCHEMAS, check_schema, expect_schema
-from w2s.artifacts.uris import confine, is_plain, normalize_root
+from w2s.artifacts.uris import confine, is_plain, is_within, normalize_root
 from w2s.errors import DataLoss, InvalidArgument
 from w2s.models import hub
 from w2s.models.spec import BaseRef
@@ -177,8 +177,9 @@ class ModelSources:
 def _without_ways_out(path: Path, base: Path, field: str) -> Path:
     # Links within the root are how the hub's client keeps a model.
     for file in path.rglob("*"):
-        if not file.resolve().is_relative_to(base):
-            raise InvalidArgument(field, f"holds {file.name}, which leads out of {base} through a symbolic link")
+        if not is_within(file, base):
+            problem = f"holds {file.name}, which leads out of {base}, or in circles, through a symbolic link"
+            raise InvalidArgument(field, problem)
     return path
 
 

@@ -214,6 +214,14 @@ def test_all_of_an_artifact_is_on_the_disk_before_it_can_be_read(store, monkeypa
     assert [name for name, there in synced if there] == ["datasets"]
 
 
+def test_what_is_no_folder_with_a_manifest_is_no_artifact(any_store):
+    uri = put(any_store, "one", text="abc").uri
+    put_file(f"{any_store.root}/datasets/two/manifest.json/text", b"abc")
+    for other in (f"{uri}/manifest.json", f"{uri}/text", any_store.uri("datasets", "two"), uri.rpartition("/")[0]):
+        with pytest.raises(NotFound, match="no artifact"):
+            any_store.manifest(other)
+
+
 def test_files_without_a_manifest_are_no_artifact(any_store):
     uri = any_store.uri("datasets", "one")
     put_file(f"{uri}/text", b"abc")

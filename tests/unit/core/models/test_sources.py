@@ -97,11 +97,12 @@ def test_a_file_must_not_lead_out_of_the_root(sources, root):
     link.parent.mkdir()
     link.symlink_to(blob)
     assert sources.resolve(BaseRef(uri=f"file://{root}/body")).location == str(root / "body")
-    link.unlink()
-    link.symlink_to(secret)
-    for ask in (sources.resolve, sources.pin):
-        with pytest.raises(InvalidArgument, match=r"model\.safetensors, which leads out of .* through a symbolic link"):
-            ask(BaseRef(uri=f"file://{root}/body"))
+    for target in (secret, link):
+        link.unlink()
+        link.symlink_to(target)
+        for ask in (sources.resolve, sources.pin):
+            with pytest.raises(InvalidArgument, match=r"model\.safetensors, which leads out of .* through a symbolic"):
+                ask(BaseRef(uri=f"file://{root}/body"))
 
 
 def test_a_hub_model_is_named_with_its_revision(sources):
@@ -114,6 +115,12 @@ def test_a_hub_model_is_named_with_its_revision(sources):
 def test_a_hub_name_cannot_be_a_path(sources, uri):
     with pytest.raises(InvalidArgument):
         sources.resolve(BaseRef(uri=uri, revision="abc"))
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "a--b/c", "a..b/c", "org/x.git", "org/" + "x" * 97])
+def test_a_name_that_the_hub_gives_to_nobody_is_the_callers_error(sources, name):
+    with pytest.raises(InvalidArgument, match=r"model\.uri: is no name of a model on the hub"):
+        sources.pin(BaseRef(uri=f"hf://{name}", revision="main"))
 
 
 def test_a_hub_name_that_is_a_folder_here_is_refused(sources, tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def _hub_errors(origin: HubOrigin) -> Iterator[None]:
         raise FailedPrecondition(f"{origin.name} is on the hub, and huggingface_hub is not installed") from error
     try:
         yield
-    except (errors.RevisionNotFoundError, errors.RepositoryNotFoundError) as error:
+    except (errors.RevisionNotFoundError, errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise InvalidArgument("task.source", f"the hub has no {origin.name} at {origin.revision}") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise FailedPrecondition(

@@ -72,6 +72,7 @@ def test_a_data_sets_files_are_read_shard_by_shard_at_its_commit(hub):
     [
         ({"splits": ["validation"]}, "org/tiny has no default/validation/"),
         ({"name": "org/other"}, "FailedPrecondition"),
+        ({"name": "org/a--b"}, "InvalidArgument: task.source: the hub has no org/a--b"),
         ({"revision": "main"}, "FailedPrecondition"),
         ({"trust_remote_code": True}, "Extra inputs are not permitted"),
     ],
