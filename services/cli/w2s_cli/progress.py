@@ -1,4 +1,4 @@
-"""Shows a local pipeline run: live bars on a terminal, plain lines elsewhere."""
+"""Bars of what takes long, and a local pipeline run: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,9 +7,50 @@ import threading
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from pipelines.progress import parse_line
+
+
+class RateColumn(ProgressColumn):
+    """Steps a second; empty while too few were seen."""
+
+    def render(self, task: Task) -> Text:
+        """A task's rate, such as `12.5/s`."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f}/s" if speed else "")
+
+
+def bars(console: Console, *, disable: bool = False) -> Progress:
+    """Bars with rate, time taken and time left, that go when they are done; each task has `figures`, a text.
+
+    Args:
+        console: Where to.
+        disable: Show nothing.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[figures]}"),
+        console=console,
+        transient=True,
+        disable=disable,
+    )
 
 
 class RunDisplay:
@@ -21,16 +62,10 @@ class RunDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[figures]}"),
-            console=console,
-            transient=True,
-        )
+        self._progress = bars(console)
         self._bars: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+        self._stages: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -48,6 +83,7 @@ class RunDisplay:
         """Adds a bar for the step."""
         with self._lock:
             self._bars[task] = self._progress.add_task(_short(task), total=None, figures="")
+            self._began[task] = self._progress.get_time()
 
     def line(self, task: str, text: str) -> None:
         """Moves the step's bar, or prints what is no progress."""
@@ -57,6 +93,10 @@ class RunDisplay:
             self._console.print(f"  {text}", style=style, markup=False, soft_wrap=True, highlight=False)
             return
         self._labels[task] = line.label
+        if self._stages.get(task) != line.stage:
+            # A stage's rate says nothing of the next one's.
+            self._stages[task] = line.stage
+            self._progress.reset(self._bars[task])
         self._progress.update(
             self._bars[task],
             description=f"{line.label} {line.stage}",
@@ -68,9 +108,8 @@ class RunDisplay:
     def ended(self, task: str, ok: bool) -> None:
         """Takes the bar away, and leaves a line."""
         with self._lock:
-            bar = self._bars.pop(task)
-        elapsed = next(t.elapsed for t in self._progress.tasks if t.id == bar) or 0.0
-        self._progress.remove_task(bar)
+            self._progress.remove_task(self._bars.pop(task))
+        elapsed = self._progress.get_time() - self._began[task]
         mark = "[green]done[/]" if ok else "[red]failed[/]"
         # What the step called itself says more than its number in the loop.
         name = f"{_step(task)} {self._labels[task]}" if task in self._labels else _short(task)

@@ -15,12 +15,13 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.status import Status
 
 from pipelines.local import StepFailed
 from w2s.client import rpc_error
 from w2s.common.v1 import common_pb2 as common
 from w2s.errors import InvalidArgument, W2SError
+from w2s_cli.progress import bars
 
 M = TypeVar("M", bound=Message)
 
@@ -104,18 +105,7 @@ def progress(quiet: bool) -> Iterator[Callable[[common.JobEvent], None]]:
         quiet: Show nothing.
     """
     shown = messages()
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[figures]}"),
-        console=shown,
-        transient=True,
-        disable=quiet or not shown.is_terminal,
-    )
+    drawn = bars(shown, disable=quiet or not shown.is_terminal)
     stages: dict[str, Any] = {}
 
     def hear(event: common.JobEvent) -> None:
@@ -123,17 +113,20 @@ def progress(quiet: bool) -> Iterator[Callable[[common.JobEvent], None]]:
         if quiet or not stage:
             return
         if stage not in stages:
-            stages[stage] = bars.add_task(stage, total=None, rate="", figures="")
-            if bars.disable:
+            stages[stage] = drawn.add_task(stage, total=None, figures="")
+            if drawn.disable:
                 shown.print(stage, highlight=False)
         figures = "  ".join(f"{name} {value:.4g}" for name, value in sorted(event.progress.metrics.items()))
-        task = next(task for task in bars.tasks if task.id == stages[stage])
-        rate = f"{task.speed:.1f}/s" if task.speed else ""
         total = event.progress.total_steps or None
-        bars.update(stages[stage], completed=event.progress.step, total=total, rate=rate, figures=figures)
+        drawn.update(stages[stage], completed=event.progress.step, total=total, figures=figures)
 
-    with bars:
+    with drawn:
         yield hear
+
+
+def waiting(what: str) -> Status:
+    """A spinner beside what a person waits for, as a context manager; on a terminal only."""
+    return messages().status(what)
 
 
 def _fail(reason: str) -> None:

@@ -19,7 +19,7 @@ from w2s.client import connect
 from w2s.errors import W2SError
 from w2s.provenance import code_version
 from w2s_cli import config
-from w2s_cli.shell import Json, console, failures_shown, print_json
+from w2s_cli.shell import Json, console, failures_shown, print_json, waiting
 
 _TIMEOUT_S = 3.0
 _LIBRARIES = ("torch", "transformers", "grpcio", "kfp", "kserve")
@@ -46,7 +46,8 @@ class Finding:
 def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Look at versions, GPU, disk, ports and services; ends with 1 when something will not work."""
     with failures_shown():
-        found = [*_versions(), *_machine(), *_services(context.obj)]
+        with waiting("Looking"):
+            found = [*_versions(), *_machine(), *_services(context.obj)]
         if as_json:
             print_json([asdict(finding) for finding in found])
         else:

@@ -18,7 +18,7 @@ from pipelines.compile import compile_pipeline, file_of
 from pipelines.plans import make_plan, settings_of
 from w2s.errors import InvalidArgument, Unavailable
 from w2s_cli import config
-from w2s_cli.shell import Json, console, failures_shown, print_json
+from w2s_cli.shell import Json, console, failures_shown, print_json, waiting
 
 app = typer.Typer(help="Compile the papers' pipelines, and hand them to KFP.", no_args_is_help=True)
 
@@ -46,7 +46,8 @@ def compile(  # noqa: A001 - the command's name
     with failures_shown():
         get_pipeline(pipeline)
         path = out or Path(f"{pipeline}.yaml")
-        path.write_text(compile_pipeline(pipeline))
+        with waiting(f"Compiling {pipeline}"):
+            path.write_text(compile_pipeline(pipeline))
         console().print(f"wrote {path}", soft_wrap=True)
 
 

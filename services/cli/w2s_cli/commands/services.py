@@ -14,7 +14,7 @@ import typer
 from w2s.errors import FailedPrecondition, Unavailable
 from w2s_cli.config import FILE_VARIABLE
 from w2s_cli.local import SERVICES, LocalServices
-from w2s_cli.shell import Json, console, failures_shown, messages, print_json
+from w2s_cli.shell import Json, console, failures_shown, messages, print_json, waiting
 
 Folder = Annotated[Path, typer.Option(help="Folder of their state, artifacts and logs.")]
 
@@ -35,7 +35,8 @@ def up(
             raise FailedPrecondition(f"services of {folder} run already; `w2s down --folder {folder}` stops them")
         if not as_json:
             messages().print("Starting supervisor, trainer and evaluator")
-        services = LocalServices(folder, slots, detached=True).__enter__()
+        with waiting("Waiting until they serve"):
+            services = LocalServices(folder, slots, detached=True).__enter__()
         found = {
             name: {"pid": one.process.pid, "grpc": one.grpc, "metrics": one.metrics}
             for name, one in services.services.items()
@@ -60,10 +61,11 @@ def down(folder: Folder = _FOLDER, as_json: Json = False) -> None:
         for pid in pids.values():
             os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_S
-        while any(_alive(pid, name) for name, pid in pids.items()):
-            if time.monotonic() > deadline:
-                raise Unavailable(f"still running after {_STOP_S:.0f} s: {pids}")
-            time.sleep(_POLL_S)
+        with waiting(f"Waiting until {', '.join(sorted(pids))} have ended"):
+            while any(_alive(pid, name) for name, pid in pids.items()):
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"still running after {_STOP_S:.0f} s: {pids}")
+                time.sleep(_POLL_S)
         record.unlink(missing_ok=True)
         if as_json:
             print_json({"stopped": sorted(pids)})
