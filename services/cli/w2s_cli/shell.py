@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ from w2s_cli.progress import bars
 M = TypeVar("M", bound=Message)
 
 INTERRUPTED = 130
+
+# What is wrong with a path that somebody gave, and not with the machine.
+_WRONG_PATH = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and nothing else on standard output.")]
 
@@ -58,6 +62,15 @@ def failures_shown(note: str = "") -> Iterator[None]:
     except grpc.RpcError as error:
         _fail(_said(error))
         raise typer.Exit(2 if _code(error) == "INVALID_ARGUMENT" else 1) from None
+    except UnicodeError as error:
+        _fail(f"this is no UTF-8: {error}")
+        raise typer.Exit(2) from None
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # Who reads the output has seen enough, which Click ends quietly.
+            raise
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        raise typer.Exit(2 if error.filename and isinstance(error, _WRONG_PATH) else 1) from None
     except KeyboardInterrupt:
         messages().print(f"[yellow]Interrupted[/]{note}")
         raise typer.Exit(INTERRUPTED) from None

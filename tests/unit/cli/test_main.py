@@ -61,3 +61,46 @@ def test_a_folder_of_something_else_is_not_emptied(tmp_path):
     assert ended.exit_code == 2
     assert "holds something else than an earlier run" in ended.output.replace("\n", " ")
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["label", "--out={folder}/none/labels.jsonl", "{folder}/rows"], "{folder}/none/labels.jsonl: No such file"),
+        (["label", "{folder}/none"], "{folder}/none: No such file or directory"),
+        (["pipelines", "compile", "delta-theory", "--out={folder}"], "{folder}: Is a directory"),
+        (["up", "--folder=/proc/w2s"], "/proc/w2s: No such file or directory"),
+        (["demo", "--out={folder}/rows"], "{folder}/rows: File exists"),
+        (["run", "delta-theory", "--out=/proc/w2s"], "/proc/w2s: No such file or directory"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_named_in_a_line(tmp_path, arguments, said):
+    (tmp_path / "rows").write_text('{"text": "a"}\n')
+    ended = w2s(*(part.format(folder=tmp_path) for part in arguments))
+    assert ended.exit_code == 2
+    assert f"Failed: {said.format(folder=tmp_path)}" in ended.output.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'"\xff"', "line 2 is no UTF-8"),
+        (b"{", "line 2 is no JSON"),
+        (b"[]", "line 2 is no JSON object"),
+        (b'{"text": 1}', "line 2 lacks the text 'text'"),
+        (b'{"text": "a", "text_pair": 1}', "line 2 has a 'text_pair' that is no text"),
+        (b'{"id": 1, "text": "a"}', "two rows have the same"),
+    ],
+)
+def test_rows_that_are_none_are_named(line, said):
+    ended = CliRunner().invoke(app, ["label"], input=b'{"text": "a"}\n' + line)
+    assert ended.exit_code == 2
+    assert said in ended.output
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"trainer": 5}', '{"trainer": {"pid": "x"}}'])
+def test_a_damaged_record_of_services_is_named(tmp_path, content):
+    (tmp_path / "running.json").write_text(content)
+    ended = w2s("down", f"--folder={tmp_path}")
+    assert ended.exit_code == 1
+    assert "running.json is not what `w2s up` writes" in ended.output.replace("\n", " ")

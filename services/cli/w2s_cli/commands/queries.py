@@ -12,10 +12,11 @@ from typing import IO, Annotated, Any
 import typer
 
 from w2s.client import Client
+from w2s.common.v1 import common_pb2 as common
 from w2s.errors import InvalidArgument
 from w2s.supervisor.v1 import supervisor_pb2 as pb
 from w2s_cli.shell import as_json as plain
-from w2s_cli.shell import failures_shown, messages
+from w2s_cli.shell import failures_shown, progress
 
 File = Annotated[Path, typer.Argument(help="JSON lines; - is standard input.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the answers go, as JSON lines; - is standard output.")]
@@ -28,17 +29,15 @@ _PAIRS = 128
 def label(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "") -> None:
     """Label examples: lines of `text`, perhaps `text_pair` and `id`, become lines of `probabilities`."""
     with failures_shown(), Client() as client:
-        rows = _read(file, ("text",))
+        rows = _read(file, ("text",), ("text_pair",))
         examples = [(row["id"], row["text"], row.get("text_pair", "")) for row in rows]
-        names = {found.name: list(found.label_names) for found in client.teachers()}
-        labels, version = client.label(examples, _name(teacher), _ticker(len(rows)))
-        classes = names[version.teacher]
+        # Opened first, since labels may take hours.
         with _opened(out) as stream:
-            for (identity, _, _), row in zip(examples, labels.tolist(), strict=True):
-                found = dict(zip(classes, (round(value, 6) for value in row), strict=True))
-                made_by = {"teacher": version.teacher, "digest": version.digest}
-                _write(stream, {"id": identity, "label": max(found, key=lambda name: found[name])}
-                       | {"probabilities": found} | made_by)  # fmt: skip
+            names = {found.name: list(found.label_names) for found in client.teachers()}
+            with _ticker(len(rows)) as tick:
+                labels, version = client.label(examples, _name(teacher), tick)
+            for row, values in zip(rows, labels.tolist(), strict=True):
+                _write(stream, _labelled(row["id"], names[version.teacher], values, version))
 
 
 def compare(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "") -> None:
@@ -47,8 +46,7 @@ def compare(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "") -> No
         fields = ("prompt", "completion_a", "completion_b")
         rows = _read(file, fields)
         pairs = [pb.CompletionPair(id=row["id"], **{name: row[name] for name in fields}) for row in rows]
-        tick = _ticker(len(pairs))
-        with _opened(out) as stream:
+        with _ticker(0 if _typed(out) else len(pairs)) as tick, _opened(out) as stream:
             for start in range(0, len(pairs), _PAIRS):
                 answer = client.compare(pairs[start : start + _PAIRS], _name(teacher))
                 for preference in answer.preferences:
@@ -68,7 +66,7 @@ def generate(
     """Have a teacher go on with a text, shown as it is written."""
     with failures_shown(), Client() as client:
         request = pb.GenerateRequest(
-            prompts=[typer.get_text_stream("stdin").read() if prompt == "-" else prompt],
+            prompts=[typer.get_text_stream("stdin", "utf-8", "strict").read() if prompt == "-" else prompt],
             teacher=_name(teacher),
             max_new_tokens=max_new_tokens,
             temperature=temperature,
@@ -81,10 +79,21 @@ def generate(
             typer.echo()
 
 
-def _read(file: Path, required: Sequence[str]) -> list[dict[str, Any]]:
-    stream = typer.get_text_stream("stdin") if file == _STDIO else _open(file)
-    with contextlib.closing(stream) if file != _STDIO else contextlib.nullcontext():
-        rows = [_parse(line, number, required) for number, line in enumerate(stream, 1) if line.strip()]
+def _labelled(
+    id_: str, classes: Sequence[str], values: Sequence[float], version: common.TeacherVersion
+) -> dict[str, Any]:
+    """What is written of one example."""
+    found = dict(zip(classes, (round(value, 6) for value in values), strict=True))
+    label = max(found, key=lambda name: found[name])
+    made_by = {"teacher": version.teacher, "digest": version.digest}
+    return {"id": id_, "label": label, "probabilities": found, **made_by}
+
+
+def _read(file: Path, required: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, Any]]:
+    content = typer.get_binary_stream("stdin").read() if file == _STDIO else file.read_bytes()
+    rows = [
+        _parse(line, number, required, optional) for number, line in enumerate(content.split(b"\n"), 1) if line.strip()
+    ]
     if not rows:
         raise InvalidArgument("file", f"{file} has no rows")
     if len({row["id"] for row in rows}) < len(rows):
@@ -92,21 +101,21 @@ def _read(file: Path, required: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _open(file: Path) -> IO[str]:
+def _parse(line: bytes, number: int, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
     try:
-        return file.open(encoding="utf-8")
-    except OSError as error:
-        raise InvalidArgument("file", f"{file} cannot be read: {error.strerror}") from error
-
-
-def _parse(line: str, number: int, required: Sequence[str]) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("file", f"line {number} is no UTF-8: {error.reason}") from error
     except json.JSONDecodeError as error:
         raise InvalidArgument("file", f"line {number} is no JSON: {error.msg}") from error
-    missing = [name for name in required if not isinstance(row, dict) or not isinstance(row.get(name), str)]
-    if missing:
-        raise InvalidArgument("file", f"line {number} lacks the text {missing[0]!r}")
+    if not isinstance(row, dict):
+        raise InvalidArgument("file", f"line {number} is no JSON object")
+    for name in required:
+        if not isinstance(row.get(name), str):
+            raise InvalidArgument("file", f"line {number} lacks the text {name!r}")
+    for name in optional:
+        if not isinstance(row.get(name, ""), str):
+            raise InvalidArgument("file", f"line {number} has a {name!r} that is no text")
     return {**row, "id": str(row.get("id", number))}
 
 
@@ -123,15 +132,20 @@ def _write(stream: IO[str], row: dict[str, Any]) -> None:
     stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _ticker(rows: int) -> Callable[[int, int], None]:
-    """Says how far it is, where a person waits."""
-    shown = messages()
+def _typed(out: Path) -> bool:
+    """Whether answers appear on the terminal, and so say themselves how far it is."""
+    return out == _STDIO and sys.stdout.isatty()
 
-    def tick(done: int, total: int) -> None:
-        if shown.is_terminal and rows > _PAIRS:
-            shown.print(f"{done}/{total}", end="\r")
 
-    return tick
+@contextlib.contextmanager
+def _ticker(rows: int) -> Iterator[Callable[[int, int], None]]:
+    """Shows how far it is, where a person waits."""
+    with progress(quiet=rows <= _PAIRS) as hear:
+
+        def tick(done: int, total: int) -> None:
+            hear(common.JobEvent(progress=common.Progress(stage="rows", step=done, total_steps=total)))
+
+        yield tick
 
 
 def _name(teacher: str) -> str:

@@ -31,7 +31,7 @@ def up(
     """Start the three services on this machine, and leave them running."""
     with failures_shown("; what had started is stopped"):
         record = folder / _RECORD
-        if any(_alive(one["pid"], name) for name, one in _recorded(record).items()):
+        if any(_alive(pid, name) for name, pid in _recorded(record).items()):
             raise FailedPrecondition(f"services of {folder} run already; `w2s down --folder {folder}` stops them")
         if not as_json:
             messages().print("Starting supervisor, trainer and evaluator")
@@ -57,7 +57,7 @@ def down(folder: Folder = _FOLDER, as_json: Json = False) -> None:
     """Stop the services that `w2s up` started; runs go on when they are up again."""
     with failures_shown():
         record = folder / _RECORD
-        pids = {name: one["pid"] for name, one in _recorded(record).items() if _alive(one["pid"], name)}
+        pids = {name: pid for name, pid in _recorded(record).items() if _alive(pid, name)}
         for pid in pids.values():
             os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_S
@@ -73,9 +73,16 @@ def down(folder: Folder = _FOLDER, as_json: Json = False) -> None:
             console().print(f"stopped {', '.join(sorted(pids))}" if pids else f"no services of {folder} run")
 
 
-def _recorded(record: Path) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = json.loads(record.read_text()) if record.is_file() else {}
-    return found
+def _recorded(record: Path) -> dict[str, int]:
+    """The processes that `w2s up` started, by service."""
+    if not record.is_file():
+        return {}
+    try:
+        return {name: int(one["pid"]) for name, one in json.loads(record.read_text()).items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise FailedPrecondition(
+            f"{record} is not what `w2s up` writes; stop the services yourself where any run, and delete it"
+        ) from None
 
 
 def _alive(pid: int, name: str) -> bool:
