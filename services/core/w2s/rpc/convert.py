@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from google.protobuf import timestamp_pb2
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, SerializeToJsonError
 from google.protobuf.message import Message
 from pydantic import BaseModel, ValidationError
 
@@ -28,7 +28,11 @@ def to_model(message: Message, model: type[M], path: str) -> M:
     Raises:
         InvalidArgument: A field is out of its range; its path from the request is named.
     """
-    fields = MessageToDict(message, preserving_proto_field_name=True)
+    try:
+        fields = MessageToDict(message, preserving_proto_field_name=True)
+    except SerializeToJsonError as error:
+        # A duration of two signs, or of more than ten thousand years.
+        raise InvalidArgument(path or "request", str(error)) from error
     try:
         return model.model_validate(fields)
     except ValidationError as error:

@@ -3,11 +3,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf import duration_pb2
 from pydantic import BaseModel, Field
 
 from w2s.artifacts import ArtifactRef
 from w2s.common.v1 import common_pb2 as pb
 from w2s.errors import InvalidArgument
+from w2s.evaluator.v1 import monitor_pb2
 from w2s.jobs import Event, Job, Progress, State
 from w2s.metrics import Interval, Proportion
 from w2s.models.spec import BaseRef, Encoding, ModelSpec, Pooling
@@ -71,6 +73,12 @@ class Counts(BaseModel):
     step: int
     total_steps: int = 0
     metrics: dict[str, float] = Field(default_factory=dict)
+
+
+def test_a_duration_that_is_none_is_refused():
+    half_life = duration_pb2.Duration(seconds=1, nanos=-1)
+    with pytest.raises(InvalidArgument, match=r"spec: .*half_life"):
+        convert.to_model(monitor_pb2.Window(half_life=half_life), Counts, "spec")
 
 
 def test_64_bit_numbers_and_maps_come_through():
