@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import grpc
 import grpc.aio
 
-from w2s.client.credentials import Bearer, channel_credentials
+from w2s.client.credentials import Bearer, channel_credentials, channel_files
 from w2s.client.naming import Named
 from w2s.errors import FailedPrecondition
+from w2s.rpc.watched import WatchedFile
+
+C = TypeVar("C")
 
 # Only UNAVAILABLE is retried: every call of ours that makes something is idempotent by a request_id; see `naming`.
 _SERVICE_CONFIG = json.dumps(
@@ -100,14 +104,42 @@ def artifact_root() -> str:
 def connect(target: str) -> Iterator[grpc.Channel]:
     """A channel that waits for its server, retries what may be retried, and is closed at the end.
 
-    It speaks TLS and shows a token where the environment says so; see `w2s.client.credentials`. A request
+    It speaks TLS and shows a token where the environment says so; see `w2s.client.credentials`. When a
+    certificate or CA is renewed, the next call is made with the new one; those in flight end as they began. A request
     to make something gets a `request_id` where it has none, so that a retry does not make it twice.
 
     Raises:
         FailedPrecondition: The environment names a file that cannot be read.
     """
-    with _channel(target) as channel:
-        yield grpc.intercept_channel(channel, Bearer(), Named())
+    channel = _Renewed(renewed(partial(_channel, target)))
+    try:
+        yield grpc.intercept_channel(cast(grpc.Channel, channel), Bearer(), Named())
+    finally:
+        channel.close()
+
+
+class _Renewed:
+    """The channel of the moment: interceptors ask for its methods at each call."""
+
+    def __init__(self, channel: WatchedFile[grpc.Channel]) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel.current(), name)
+
+
+def renewed(open_: Callable[[], C]) -> WatchedFile[C]:
+    """A channel, and another once a file of its credentials has changed. One is closed when no call has it any more.
+
+    Args:
+        open_: Opens it, with the credentials that there are.
+
+    Raises:
+        FailedPrecondition: As `connect`.
+    """
+    # Names what is wrong as clients do.
+    channel_credentials()
+    return WatchedFile(channel_files(), open_, "W2S_SERVER_CA_FILE")
 
 
 def _channel(target: str) -> grpc.Channel:
@@ -117,12 +149,16 @@ def _channel(target: str) -> grpc.Channel:
     return grpc.secure_channel(target, credentials, options=_OPTIONS)
 
 
-def open_channel(target: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
-    """A channel of an event loop, with options of its own; its calls show `bearer()` themselves.
+def open_channel(target: str, options: Sequence[tuple[str, Any]]) -> WatchedFile[grpc.aio.Channel]:
+    """The channel of the moment of an event loop, with options of its own; its calls show `bearer()` themselves.
 
     Raises:
         FailedPrecondition: As `connect`.
     """
+    return renewed(partial(_loop_channel, target, options))
+
+
+def _loop_channel(target: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
     credentials = channel_credentials()
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=options)

@@ -19,6 +19,7 @@ import grpc
 
 from w2s.errors import FailedPrecondition
 
+_FILES = ("W2S_SERVER_CA_FILE", "W2S_CLIENT_CERT_FILE", "W2S_CLIENT_KEY_FILE")
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -28,7 +29,7 @@ def channel_credentials() -> grpc.ChannelCredentials | None:
     Raises:
         FailedPrecondition: A file that is named cannot be read, or only one of certificate and key is named.
     """
-    ca, cert, key = (_file(f"W2S_{name}_FILE") for name in ("SERVER_CA", "CLIENT_CERT", "CLIENT_KEY"))
+    ca, cert, key = map(_file, _FILES)
     if (cert is None) != (key is None):
         raise FailedPrecondition("set both W2S_CLIENT_CERT_FILE and W2S_CLIENT_KEY_FILE, or neither")
     if ca is None:
@@ -36,6 +37,11 @@ def channel_credentials() -> grpc.ChannelCredentials | None:
             raise FailedPrecondition("set W2S_SERVER_CA_FILE too: a certificate is shown to TLS servers only")
         return None
     return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def channel_files() -> list[Path]:
+    """The files that `channel_credentials` reads."""
+    return [Path(path) for variable in _FILES if (path := os.environ.get(variable))]
 
 
 def bearer() -> Metadata:

@@ -1,4 +1,4 @@
-"""What a server reads from files that others replace while it runs: certificates and tokens."""
+"""What is read from files that others replace meanwhile: certificates and tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from w2s.errors import InvalidArgument
+from w2s.errors import InvalidArgument, W2SError
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class WatchedFile(Generic[T]):
             if self._stamps() != self._seen:
                 self._seen, self._value = self._load()
                 log.info("read again", extra={"setting": self._field})
-        except (InvalidArgument, OSError) as error:
+        except (W2SError, OSError) as error:
             log.error("cannot be read again, what was read before stays: %s", error)
 
     def _load(self) -> tuple[list[tuple[int, int]], T]:

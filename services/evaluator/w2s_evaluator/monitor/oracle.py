@@ -107,13 +107,16 @@ class Oracle:
 
     def __init__(self, target: str, observe: Callable[[float], None]) -> None:
         self._channel = open_channel(target, _OPTIONS)
-        self._stub = supervisor_pb2_grpc.SupervisorServiceStub(self._channel)
         self._observe = observe
         self._classes: dict[Version, tuple[str, ...]] = {}
 
     async def close(self) -> None:
         """Closes the channel."""
-        await self._channel.close()
+        await self._channel.current().close()
+
+    @property
+    def _stub(self) -> supervisor_pb2_grpc.SupervisorServiceAsyncStub:
+        return supervisor_pb2_grpc.SupervisorServiceStub(self._channel.current())
 
     async def label(self, rows: Sequence[Asked], teacher: str) -> list[Said]:
         """What a teacher says of inputs, in their order.
