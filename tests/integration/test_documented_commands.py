@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,14 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def blocks(page):
     return re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+def told(page, heading):
+    """A section's commands and Python, in their order, as one script."""
+    section = (DOCS / page).read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(r"```(sh|python)\n(.*?)```", section, re.DOTALL)
+    python = shlex.quote(sys.executable)
+    return "".join(code if kind == "sh" else f"{python} - <<'END'\n{code}END\n" for kind, code in found)
 
 
 def run(script, folder):
@@ -29,17 +39,22 @@ def run(script, folder):
 
 
 def test_services_that_are_started_by_hand_answer_and_end(tmp_path):
-    (script,) = [block for block in blocks("index.md") if "w2s up" in block]
+    script = told("index.md", "By hand")
     assert script.splitlines()[-1] == ".venv/bin/w2s down"
     try:
         printed = run(f"trap '.venv/bin/w2s down' ERR\n{script}", tmp_path)
     finally:
         left = processes_of(tmp_path)
     assert "Paris" in printed
+    assert "Rome" in printed
     assert left == []
 
 
-@pytest.mark.parametrize("line", [line for line in blocks("pipelines.md")[0].splitlines() if "w2s run" in line])
-def test_pipelines_are_run_as_they_are_shown(line, tmp_path):
+@pytest.mark.parametrize(
+    "script",
+    [line for line in blocks("pipelines.md")[0].splitlines() if "w2s run" in line]
+    + [block.rstrip() for block in blocks("results.md") if "w2s run" in block],
+)
+def test_pipelines_are_run_as_they_are_shown(script, tmp_path):
     # Each of them takes minutes; the settings are read and the steps planned all the same.
-    assert "seed" in run(line if "--dry-run" in line else f"{line} --dry-run", tmp_path)
+    assert "seed" in run(script if "--dry-run" in script else f"{script} --dry-run", tmp_path)
