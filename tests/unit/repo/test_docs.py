@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from w2s.trainer.v1.trainer_pb2 import RunSpec
 
 ROOT = Path(__file__).parents[3]
 FILES = subprocess.run(
@@ -49,8 +52,18 @@ def test_targets_and_modules_of_commands_exist(file):
     ]
     targets = {line.split()[1] for line in lines if line.startswith("make ")}
     assert targets - set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) == set()
-    modules = {line.split()[2] for line in lines if line.startswith("python -m ")}
+    modules = {line.split()[2] for line in lines if line.startswith(".venv/bin/python -m ")}
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    # The environment is at hand for who types it in a checkout, and not on the path.
+    assert [line for line in lines if line.startswith(("python ", "w2s "))] == []
+
+
+def test_what_the_papers_page_names_is_in_the_code():
+    named = re.findall(r"`((?:w2s\w*|pipelines)(?:\.\w+)+|RunSpec\.\w+)`", (ROOT / "docs/papers.md").read_text())
+    assert len(named) > 40
+    fields = {f"RunSpec.{field}" for field in RunSpec.DESCRIPTOR.fields_by_name}
+    for name in named:
+        assert name in fields or pkgutil.resolve_name(name) is not None
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
