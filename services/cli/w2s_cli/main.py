@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +11,13 @@ import typer
 
 from pipelines import preset as presets
 from pipelines.catalog import PIPELINES, get_pipeline
-from pipelines.plans import choices, make_plan
+from pipelines.estimate import Work
+from pipelines.plans import BasePlan, choices, make_plan, settings_of
 from w2s_cli import config
 from w2s_cli.commands import doctor, measures, pipelines, queries, reports, runs, services, settings, teachers
 from w2s_cli.demo import ask_teacher
 from w2s_cli.run import default_slots, run_pipeline
-from w2s_cli.shell import console, failures_shown
+from w2s_cli.shell import Json, console, failures_shown, print_json
 from w2s_cli.tables import settings_table, work_table
 
 app = typer.Typer(
@@ -83,19 +84,18 @@ def run(
     keep: Keep = False,
     slots: Slots = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show settings, steps and cost, and run nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Run a paper's pipeline on this machine, by a preset."""
-    shown = console()
     with failures_shown(_STOPPED):
         chosen = get_pipeline(pipeline)
         settings = presets.override(presets.load(pipeline, preset), changes or [])
         plan = make_plan(chosen.plan, settings | ({"seeds": _whole_numbers(seeds)} if seeds else {}))
         if dry_run:
-            shown.print(settings_table(plan))
-            shown.print(work_table(chosen.outline(plan)))
+            _show_plan(plan, chosen.outline(plan), as_json)
             return
         folder = out or Path("out") / pipeline
-        run_pipeline(shown, chosen.dag, plan, folder, slots or default_slots(), keep=keep)
+        run_pipeline(chosen.dag, plan, folder, slots or default_slots(), as_json=as_json, keep=keep)
 
 
 @app.command()
@@ -117,9 +117,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the report; emptied first.")] = Path("out/demo"),
     keep: Keep = False,
     slots: Slots = 0,
+    as_json: Json = False,
 ) -> None:
     """Run weak-to-strong on this machine: three services, one pipeline, a report."""
-    shown = console()
     with failures_shown(_STOPPED):
         changes = {
             "data_task": task,
@@ -130,9 +130,17 @@ def demo(
             "methods": methods.split(","),
         }
         plan = make_plan(_DEMO_PLAN, _DEFAULTS | changes)
-        ask = functools.partial(ask_teacher, shown)
-        dag = PIPELINES[_DEMO].dag
-        run_pipeline(shown, dag, plan, out, slots or default_slots(), fresh=True, keep=keep, epilogue=ask)
+        dag, ask = PIPELINES[_DEMO].dag, ask_teacher
+        run_pipeline(dag, plan, out, slots or default_slots(), as_json=as_json, fresh=True, keep=keep, epilogue=ask)
+
+
+def _show_plan(plan: BasePlan, works: Iterable[Work], as_json: bool) -> None:
+    if as_json:
+        figures = [{**asdict(work), "forwards": work.forwards, "tokens": work.tokens} for work in works]
+        print_json({"settings": settings_of(plan), "work": figures})
+        return
+    console().print(settings_table(plan))
+    console().print(work_table(works))
 
 
 def _whole_numbers(text: str) -> list[int]:

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +23,7 @@ from w2s.errors import InvalidArgument, NotFound
 from w2s.gpus import visible_gpus
 from w2s_cli.local import LocalServices, environment
 from w2s_cli.progress import RunDisplay
+from w2s_cli.shell import console, messages, print_json
 from w2s_cli.tables import summary_table
 
 # What a run leaves at the top of its folder, beside the report's files.
@@ -30,28 +32,60 @@ _SERVICES, _PIPELINE = "services", "pipeline"
 _MARK = ".w2s-run"
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has found.
+
+    Attributes:
+        summary: Its report's.
+        folder: Where its report is.
+        seconds: How long it took.
+    """
+
+    summary: Table
+    folder: Path
+    seconds: float
+
+    def show(self, console: Console) -> None:
+        """Says it to people."""
+        console.print()
+        console.print(summary_table(self.summary))
+        files = f"\nReport   {self.folder / 'report.html'}\nFigures  {self.folder / 'report.json'}"
+        console.print(files, soft_wrap=True)
+        console.print(f"Took     {self.seconds:.0f} s")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON; a row of the summary has its cells by their columns."""
+        return {
+            "report": str(self.folder / "report.html"),
+            "figures": str(self.folder / "report.json"),
+            "seconds": self.seconds,
+            "summary": [dict(zip(self.summary.columns, row, strict=True)) for row in self.summary.rows],
+        }
+
+
 def run_pipeline(
-    console: Console,
     dag: Callable[..., Any],
     plan: BasePlan,
     out: Path,
     slots: int,
     *,
+    as_json: bool = False,
     fresh: bool = False,
     keep: bool = False,
-    epilogue: Callable[[LocalServices], None] = lambda services: None,
+    epilogue: Callable[[Console, LocalServices], None] = lambda console, services: None,
 ) -> None:
     """Starts the services, runs a pipeline, shows and writes its report, and stops the services.
 
     Args:
-        console: Where to show it.
         dag: The pipeline.
         plan: Its settings.
         out: Folder of the report, and of the services' state.
         slots: Training runs at once.
+        as_json: Answer with the report's summary and where it is, and show the rest beside the answer.
         fresh: Begin anew; otherwise what an earlier run in that folder did is not done again.
         keep: Leave the services up until Ctrl-C.
-        epilogue: What else to do while the services are up.
+        epilogue: What else to do while the services are up, and where to show it.
 
     Raises:
         InvalidArgument: The folder holds something else than an earlier run.
@@ -59,22 +93,22 @@ def run_pipeline(
         Unavailable: A service did not start.
         KeyboardInterrupt: It was interrupted; everything has been stopped.
     """
-    start = time.monotonic()
+    start, shown = time.monotonic(), messages() if as_json else console()
     _clear(out, fresh)
-    console.print("[bold]Starting[/] supervisor, trainer and evaluator")
+    shown.print("[bold]Starting[/] supervisor, trainer and evaluator")
     with _terminable(), LocalServices(out / _SERVICES, slots) as services, environment(services.environment()):
-        with RunDisplay(console) as display:
+        with RunDisplay(shown) as display:
             LocalRun(out / _PIPELINE, max(slots, _width()), display).run(dag, settings_of(plan))
-        console.print()
-        console.print(summary_table(_publish(out)))
-        console.print(f"\nReport   {out / 'report.html'}\nFigures  {out / 'report.json'}", soft_wrap=True)
-        console.print(f"Took     {time.monotonic() - start:.0f} s")
-        _show_services(console, services)
-        epilogue(services)
+        found = Outcome(_publish(out), out, time.monotonic() - start)
+        found.show(shown)
+        _show_services(shown, services)
+        epilogue(shown, services)
+        if as_json:
+            print_json(found.plain())
         if keep:
-            console.print("Press Ctrl-C to stop them.")
+            shown.print("Press Ctrl-C to stop them.")
             threading.Event().wait()
-    console.print("[bold]Stopped[/] all services")
+    shown.print("[bold]Stopped[/] all services")
 
 
 def default_slots() -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from w2s_cli.main import app
@@ -104,3 +107,41 @@ def test_a_damaged_record_of_services_is_named(tmp_path, content):
     ended = w2s("down", f"--folder={tmp_path}")
     assert ended.exit_code == 1
     assert "running.json is not what `w2s up` writes" in ended.output.replace("\n", " ")
+
+
+def leaves(command, path=()):
+    """Every command that does something, and its options."""
+    for name, child in command.commands.items():
+        if hasattr(child, "commands"):
+            yield from leaves(child, (*path, name))
+        else:
+            yield " ".join((*path, name)), {flag for option in child.params for flag in option.opts}
+
+
+def test_every_command_answers_in_json():
+    found = dict(leaves(typer.main.get_command(app)))
+    assert len(found) > 20
+    assert [name for name, flags in found.items() if "--json" not in flags] == []
+
+
+def test_a_dry_run_is_read_by_programs():
+    ended = w2s("run", "weak-to-strong", "--dry-run", "--json", "--seeds=5,6", "--set=data_train_rows=100")
+    planned = json.loads(ended.stdout)
+    assert planned["settings"]["data_train_rows"] == 100
+    (naive,) = [work for work in planned["work"] if work["step"].startswith("train naive on labels of")]
+    assert (naive["times"], naive["rows"], naive["forwards"], naive["tokens"]) == (2, 100, 200, 25_600)
+
+
+def test_a_run_answers_with_its_summary_and_nothing_else(idle, tmp_path):
+    out = tmp_path / "out"
+    few = ["seeds=[0]", "space_dimensions=5", "space_inputs=1000", "walk_points=2", "teachers_cosines=[[0.8, 0.6, 0.3]]"]
+    ended = w2s("run", "delta-theory", f"--out={out}", "--json", *(f"--set={change}" for change in few))
+    assert ended.exit_code == 0, ended.output
+    found = json.loads(ended.stdout)
+    assert found["figures"] == str(out / "report.json")
+    kept = json.loads((out / "summary.json").read_text())
+    assert [list(row.values()) for row in found["summary"]] == kept["rows"]
+    assert {tuple(row) for row in found["summary"]} == {tuple(kept["columns"])}
+    assert "Stopped all services" in ended.stderr
+    opened = w2s("report", "open", str(out), "--print", "--json")
+    assert json.loads(opened.stdout) == {"report": found["report"]}

@@ -41,6 +41,7 @@ def list_(as_json: Json = False) -> None:
 def compile(  # noqa: A001 - the command's name
     pipeline: Annotated[str, typer.Argument(help="Its name.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the YAML goes; NAME.yaml.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write a pipeline as the YAML that KFP runs."""
     with failures_shown():
@@ -48,7 +49,10 @@ def compile(  # noqa: A001 - the command's name
         path = out or Path(f"{pipeline}.yaml")
         with waiting(f"Compiling {pipeline}"):
             path.write_text(compile_pipeline(pipeline))
-        console().print(f"wrote {path}", soft_wrap=True)
+        if as_json:
+            print_json({"pipeline": pipeline, "path": str(path)})
+        else:
+            console().print(f"wrote {path}", soft_wrap=True)
 
 
 @app.command()

@@ -21,12 +21,14 @@ from w2s_cli.shell import failures_shown, progress
 File = Annotated[Path, typer.Argument(help="JSON lines; - is standard input.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the answers go, as JSON lines; - is standard output.")]
 Teacher = Annotated[str, typer.Option(help="The teacher's name or id; the active one when empty.")]
+# Taken as by every command, and changes nothing.
+Lines = Annotated[bool, typer.Option("--json", help="Print JSON lines, as it does without this too.")]
 
 _STDIO = Path("-")
 _PAIRS = 128
 
 
-def label(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "") -> None:
+def label(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "", as_json: Lines = False) -> None:
     """Label examples: lines of `text`, perhaps `text_pair` and `id`, become lines of `probabilities`."""
     with failures_shown(), Client() as client:
         rows = _read(file, ("text",), ("text_pair",))
@@ -40,7 +42,7 @@ def label(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "") -> None
                 _write(stream, _labelled(row["id"], names[version.teacher], values, version))
 
 
-def compare(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "") -> None:
+def compare(file: File = _STDIO, out: Out = _STDIO, teacher: Teacher = "", as_json: Lines = False) -> None:
     """Compare completions: lines of `prompt`, `completion_a` and `completion_b` become lines of `probability_a`."""
     with failures_shown(), Client() as client:
         fields = ("prompt", "completion_a", "completion_b")
