@@ -70,4 +70,10 @@ def test_the_site_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", f"--site-dir={tmp_path}"]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
-    assert "Performance gap recovered" in (tmp_path / "concepts" / "index.html").read_text()
+    concepts = (tmp_path / "concepts" / "index.html").read_text()
+    assert "Performance gap recovered" in concepts
+    pictures = [tmp_path / "concepts" / source for source in re.findall(r'<img [^>]*src="([^"]+)"', concepts)]
+    assert {picture.name for picture in pictures} == {"architecture.svg", "experiment.svg"}
+    assert [picture for picture in pictures if not picture.is_file()] == []
+    # Nothing on the site draws such a block.
+    assert [page for page in tmp_path.rglob("*.html") if "language-mermaid" in page.read_text()] == []
