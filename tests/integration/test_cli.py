@@ -15,6 +15,8 @@ import yaml
 from google.protobuf import json_format
 from typer.testing import CliRunner
 
+from w2s.artifacts.schemas import EXAMPLES_SCHEMA
+from w2s.artifacts.tables import write_examples
 from w2s.client import AsyncClient, Client
 from w2s.common.v1 import common_pb2 as common
 from w2s.trainer.v1 import trainer_pb2
@@ -98,6 +100,25 @@ def test_teachers_are_swapped_and_asked(w2s, teachers, examples, tmp_path):
     file.write_text(given)
     w2s("label", file, "--out", out, "--teacher=a")
     assert [json.loads(line) for line in out.read_text().splitlines()] == labels
+
+
+def test_a_teacher_passes_the_gate_that_is_asked_for(w2s, teachers, spec_file, store, data):
+    with store.write(
+        "datasets", "renamed", data_schema=EXAMPLES_SCHEMA, config={"label_names": ["no", "yes"]}
+    ) as draft:
+        write_examples(draft.path, [{"id": str(n), "text": f"{n}", "text_pair": "", "label": n % 2} for n in range(40)])
+    file = spec_file()
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"dataset": {"uri": draft.ref.uri}}))
+    trained = json.loads(w2s("runs", "submit", file, "--wait", "--json").stdout)
+    w2s("teachers", "register", "renamed", f"--model={trained['result']['model']['uri']}")
+    w2s("teachers", "activate", "a", "--allow-other-labels")
+    assert "set gate.allow_other_labels" in w2s("teachers", "activate", "renamed", code=1).output
+    w2s("teachers", "activate", "renamed", "--allow-other-labels")
+    assert "teachers/renamed" in w2s("teachers", "activate", "a", "--allow-other-labels").output
+    probed = ("teachers", "activate", "b", f"--probe={data['test'].uri}")
+    assert "accuracy" in w2s(*probed, "--min-accuracy=0.999", code=1).output
+    assert "agree" in w2s(*probed, "--min-agreement=1", "--max-probes=100", code=1).output
+    assert "gate" in w2s("teachers", "activate", "b", "--min-accuracy=0.5", code=2).output
 
 
 def test_evaluations_are_compared(w2s, weak, data):

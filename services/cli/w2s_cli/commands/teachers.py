@@ -71,12 +71,28 @@ def activate(
     drain_first: Annotated[
         bool, typer.Option("--drain-first", help="Free the teacher before first, where memory does not hold both.")
     ] = False,
+    allow_other_labels: Annotated[
+        bool, typer.Option("--allow-other-labels", help="Let it have other classes than the teacher before.")
+    ] = False,
+    probe: Annotated[str, typer.Option(help="Address of a dataset artifact with ground truth to try it on.")] = "",
+    min_accuracy: Annotated[float | None, typer.Option(help="Its least accuracy on the probe, 0 to 1.")] = None,
+    min_agreement: Annotated[
+        float | None, typer.Option(help="The least share of the probe that it labels as the teacher before, 0 to 1.")
+    ] = None,
+    max_probes: Annotated[int, typer.Option(help="Rows of the probe at most; 200 when 0.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a teacher the active one; callers never wait, and the one before stays on failure."""
     with failures_shown(), Client() as client, progress(as_json) as hear:
         mode = pb.SWAP_MODE_DRAIN_FIRST if drain_first else pb.SWAP_MODE_UNSPECIFIED
-        request = pb.ActivateTeacherRequest(name=f"teachers/{teacher.removeprefix('teachers/')}", mode=mode)
+        gate = pb.ValidationGate(
+            allow_other_labels=allow_other_labels,
+            probe=common.DatasetRef(uri=probe) if probe else None,
+            min_accuracy=min_accuracy,
+            min_agreement=min_agreement,
+            max_probes=max_probes,
+        )
+        request = pb.ActivateTeacherRequest(name=f"teachers/{teacher.removeprefix('teachers/')}", mode=mode, gate=gate)
         _report(client.activate(request, hear), as_json)
 
 
