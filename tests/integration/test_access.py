@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import httpx2 as httpx
 import pytest
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from helpers.certificates import Authority
 
 from w2s.client import connect
@@ -62,14 +63,14 @@ def tokens(tmp_path):
 def call(monkeypatch):
     """A call as a client makes it whose environment is this."""
 
-    def call(target, method="GetRun", request=pb.GetRunRequest(name="runs/a"), **variables):  # noqa: B008
+    def call(target, method="GetRun", request=pb.GetRunRequest(name="runs/a"), timeout=5, **variables):  # noqa: B008
         for name in ("SERVER_CA_FILE", "CLIENT_CERT_FILE", "CLIENT_KEY_FILE", "TOKEN", "TOKEN_FILE"):
             monkeypatch.delenv(f"W2S_{name}", raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(f"W2S_{name}", str(value))
         # Certificates are for localhost by name.
         with connect(target.replace("127.0.0.1", "localhost")) as channel:
-            return getattr(trainer_pb2_grpc.TrainerServiceStub(channel), method)(request, timeout=5)
+            return getattr(trainer_pb2_grpc.TrainerServiceStub(channel), method)(request, timeout=timeout)
 
     return call
 
@@ -104,7 +105,7 @@ def test_tokens_over_tls(start, authority, tokens, call, tmp_path, refused, even
         call(target, "CreateRun", pb.CreateRunRequest(), SERVER_CA_FILE=ca, TOKEN_FILE=file)
     # Plaintext gets nowhere, and kubelets still see that it lives.
     with pytest.raises(grpc.RpcError):
-        call(target, TOKEN=READER)
+        call(target, timeout=1, TOKEN=READER)
     assert healthy(addresses) == 200
     assert [(line["principal"], line["code"]) for line in audited(tmp_path / "server.log")] == [
         ("ann", "PERMISSION_DENIED"),
@@ -130,20 +131,29 @@ def test_certificates_are_renewed_while_the_server_runs(start, authority, call, 
 
     eventually(renewed)
     with pytest.raises(grpc.RpcError):
-        call(target, SERVER_CA_FILE=authority.file)
+        call(target, timeout=1, SERVER_CA_FILE=authority.file)
 
 
-def test_mutual_tls_asks_for_a_certificate(start, authority, call, tmp_path):
+def test_mutual_tls_asks_for_a_certificate_of_the_ca_of_the_moment(start, authority, call, tmp_path, eventually):
     certificate, key = authority.issue("server")
-    flags = (f"--tls-cert-file={certificate}", f"--tls-key-file={key}", f"--tls-client-ca-file={authority.file}")
+    clients = Authority(tmp_path, "clients")
+    flags = (f"--tls-cert-file={certificate}", f"--tls-key-file={key}", f"--tls-client-ca-file={clients.file}")
     target = start(*flags)["grpc"]
-    own, own_key = authority.issue("client")
-    assert call(target, SERVER_CA_FILE=authority.file, CLIENT_CERT_FILE=own, CLIENT_KEY_FILE=own_key).name == "runs/a"
-    with pytest.raises(grpc.RpcError):
-        call(target, SERVER_CA_FILE=authority.file)
-    stranger, stranger_key = Authority(tmp_path, "strangers").issue("stranger")
-    with pytest.raises(grpc.RpcError):
-        call(target, SERVER_CA_FILE=authority.file, CLIENT_CERT_FILE=stranger, CLIENT_KEY_FILE=stranger_key)
+
+    def taken(*shown, timeout=1):
+        files = dict(zip(("CLIENT_CERT_FILE", "CLIENT_KEY_FILE"), shown, strict=False))
+        try:
+            return call(target, timeout=timeout, SERVER_CA_FILE=authority.file, **files).name == "runs/a"
+        except grpc.RpcError:
+            return False
+
+    own = clients.issue("client")
+    assert taken(*own, timeout=10)
+    assert not taken()
+    assert not taken(*Authority(tmp_path, "strangers").issue("stranger"))
+    later = Authority(tmp_path, "clients").issue("later")
+    eventually(lambda: taken(*later))
+    assert not taken(*own)
 
 
 @pytest.mark.parametrize(
@@ -181,8 +191,11 @@ def test_http_is_secured_like_grpc(authority, tokens, tmp_path, eventually, serv
         server.kill()
 
 
-def test_calls_above_a_limit_are_shed(start, call, refused):
+def test_calls_above_a_limit_are_shed_and_reflection_is_not_served_unasked(start, call, refused):
     target = start("--max-calls-per-s=1")["grpc"]
+    with grpc.insecure_channel(target) as channel, refused("UNIMPLEMENTED"):
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        list(stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=10))
     with refused("RESOURCE_EXHAUSTED", words="more than 1 calls a second"):
         for _ in range(3):
             call(target)
