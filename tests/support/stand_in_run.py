@@ -51,6 +51,7 @@ class Work:
             "threads": torch.get_num_threads(),
             "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "checkpoint_seconds": self.context.settings.checkpoint_seconds,
+            "commits": self.context.commits,
         }
 
     def gpus(self):

@@ -38,8 +38,11 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
 
     async def CreateRun(self, request: pb.CreateRunRequest, context: Context) -> pb.Run:
         asked = _asked(request.run)
-        if not await self._exists(request.request_id, asked.spec):
-            await asyncio.to_thread(self._admit, asked, request.request_id)
+        if (made := await self._made(request.request_id, asked.spec)) is not None:
+            # The hub's branches may have moved since.
+            commits = made.extra.get("commits", {})
+        else:
+            commits = await asyncio.to_thread(self._admit, asked, request.request_id)
         if request.validate_only:
             return asked.message()
         # A run of that id may just have ended: what is removed of it is not this one's.
@@ -48,7 +51,11 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
             await self._runs.create(
                 request.request_id,
                 asked.spec.model_dump(mode="json"),
-                {"display_name": asked.display_name, "resources": asked.resources.model_dump(mode="json")},
+                {
+                    "display_name": asked.display_name,
+                    "resources": asked.resources.model_dump(mode="json"),
+                    "commits": commits,
+                },
                 priority=asked.priority,
                 size=self._admission.size(asked.resources),
             )
@@ -81,22 +88,23 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         await self._runs.delete(resource_id(request.name, "runs"), clear)
         return empty_pb2.Empty()
 
-    async def _exists(self, request_id: str, spec: RunSpec) -> bool:
-        """Whether the request made a run before that need not be admitted again."""
+    async def _made(self, request_id: str, spec: RunSpec) -> Job | None:
+        """The run that the request made before, if it need not be admitted again."""
         if not request_id:
-            return False
+            return None
         try:
             job = await self._runs.get(check_key(request_id, "request_id"))
         except NotFound:
-            return False
+            return None
         if job.spec != spec.model_dump(mode="json"):
             raise AlreadyExists(f"runs/{job.id} exists with another spec; use another request_id")
-        return job.state is not State.FAILED
+        return None if job.state is State.FAILED else job
 
-    def _admit(self, asked: _Asked, request_id: str) -> None:
+    def _admit(self, asked: _Asked, request_id: str) -> dict[str, str]:
+        """The commits of the hub models that a run names, once it is known that it can be executed."""
         self._admission.check_resources(asked.resources)
         self._admission.check_id(request_id, asked.spec)
-        self._admission.check_spec(asked.spec)
+        return self._admission.check_spec(asked.spec)
 
 
 @dataclass(frozen=True)

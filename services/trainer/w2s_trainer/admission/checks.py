@@ -12,6 +12,7 @@ from w2s_trainer.files import model_of
 from w2s_trainer.launch import slot_count
 from w2s_trainer.settings import TrainerSettings
 from w2s_trainer.spec import Resources, RunSpec
+from w2s_trainer.spec.commits import commit_key
 
 _MAX_HOPS = 99
 # A hop's model is an artifact of its own, `<run>-hop-<n>`, whose key has 63 characters at most.
@@ -80,8 +81,11 @@ class Admission:
                 f"{store.uri('labels', key)} is of a hop that is gone; use another request_id, or delete it"
             )
 
-    def check_spec(self, spec: RunSpec) -> None:
+    def check_spec(self, spec: RunSpec) -> dict[str, str]:
         """Checks that all a run reads is there and fits, and that what it makes has room.
+
+        Returns:
+            The commits of the hub models that it names, by `commit_key`.
 
         Raises:
             InvalidArgument: Something does not fit; its field is named.
@@ -97,3 +101,4 @@ class Admission:
         # A short run writes no more checkpoints than it has steps.
         steps = spec.training.epochs * -(-datasets.rows // spec.training.batch_size)
         check_disk(self._sources.store, models, min(self._checkpoints, steps))
+        return {commit_key(model.base): base.commit for model, base in models if base.commit}

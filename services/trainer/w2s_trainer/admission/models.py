@@ -17,7 +17,7 @@ from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA
 from w2s.errors import DataLoss, InvalidArgument
 from w2s.models.sources import ModelSources
-from w2s.models.spec import Encoding, ModelSpec
+from w2s.models.spec import BaseRef, Encoding, ModelSpec
 from w2s.models.vetting import vet, weight_bytes
 from w2s_trainer.admission.datasets import Datasets
 from w2s_trainer.admission.stored import Stored, find
@@ -39,12 +39,14 @@ class Base:
         weights: Its size in bytes, in float32; None when not known.
         shapes: Its tensors; empty when not known.
         chat_template: Whether its tokenizer has one; None when not known.
+        commit: What its revision means on the hub; empty of other models.
     """
 
     config: dict[str, Any]
     weights: int | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     chat_template: bool | None = None
+    commit: str = ""
 
     @property
     def layers(self) -> int | None:
@@ -68,8 +70,12 @@ def check_models(sources: ModelSources, spec: RunSpec, datasets: Datasets) -> li
     hops = [(hop.model, f"run.spec.hops[{index}].model") for index, hop in enumerate(spec.hops)]
     stages = [*hops, (spec.model, "run.spec.model")]
     found = []
+    # A branch may move: it is asked once what it means.
+    bases: dict[BaseRef, Base] = {}
     for (model, path), dataset in zip(stages, datasets.stages, strict=True):
-        base = _base(sources, model, kind, f"{path}.base")
+        if model.base not in bases:
+            bases[model.base] = _base(sources, model.base, kind, f"{path}.base")
+        base = bases[model.base]
         generative = spec.generative_first is not None and path == "run.spec.model"
         _fits(model, base, kind, path, generative=generative)
         _two_texts(model, (dataset, *(datasets.mixed if path == "run.spec.model" else ())), path)
@@ -77,13 +83,13 @@ def check_models(sources: ModelSources, spec: RunSpec, datasets: Datasets) -> li
     return found
 
 
-def _base(sources: ModelSources, model: ModelSpec, kind: Kind, path: str) -> Base:
-    ref = model.base
+def _base(sources: ModelSources, ref: BaseRef, kind: Kind, path: str) -> Base:
     if sources.is_artifact(ref.uri):
         return _artifact(sources, ArtifactRef(uri=ref.uri, digest=ref.digest), kind, path)
     if ref.uri.startswith("hf://"):
         with _readable(path):
-            return Base(_body(sources.config(sources.pin(ref, path), path)))
+            pinned = sources.pin(ref, path)
+            return Base(_body(sources.config(pinned, path)), commit=pinned.revision)
     weights = sources.resolve(ref, path)
     location = Path(weights.location, weights.gguf_file or "")
     vet(location, path)

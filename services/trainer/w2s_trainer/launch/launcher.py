@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from w2s_trainer.launch.processes import WORKER, TorchrunProcesses
 from w2s_trainer.launch.slots import Slots
 from w2s_trainer.launch.supervision import Processes, Supervision
 from w2s_trainer.settings import TrainerSettings
-from w2s_trainer.spec import Resources, RunSpec
+from w2s_trainer.spec import Resources
 from w2s_trainer.worker.order import Order
 
 
@@ -102,7 +101,7 @@ class LocalLauncher:
         if resources.nodes > 1:
             raise InvalidArgument("resources.nodes", "the local launcher has 1 node; launcher=kubernetes has more")
         async with self._slots.hold(resources.processes) as slots:
-            start = partial(self._start, job, resources, self._slots.gpus(slots))
+            start = partial(self._start, job, self._slots.gpus(slots))
             return await Supervision(job.id, start, report, self._settings).result(self._waiting)
 
     async def discard(self, run_id: str) -> None:
@@ -112,12 +111,11 @@ class LocalLauncher:
         """Ends the threads that waited for runs."""
         self._waiting.shutdown()
 
-    def _start(self, job: Job, resources: Resources, gpus: list[str]) -> Processes:
-        spec = RunSpec.model_validate(job.spec)
-        order = Order(launch=uuid.uuid4().hex, attempt=job.attempt, spec=spec, resources=resources)
+    def _start(self, job: Job, gpus: list[str]) -> Processes:
+        order = Order.of(job)
         workspace = self._store.workspace("models", job.id)
         order.give(workspace)
-        if resources.processes == 1:
+        if order.resources.processes == 1:
             return self._forks.start(job.id, order, self._threads, gpus)
         return TorchrunProcesses(
             job.id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,7 +16,6 @@ from w2s_trainer.launch.failures import RunFailed
 from w2s_trainer.launch.manifest import LAUNCHED, RUN, trainjob, trainjob_name
 from w2s_trainer.launch.processes import WORKER
 from w2s_trainer.settings import TrainerSettings
-from w2s_trainer.spec import Resources, RunSpec
 from w2s_trainer.worker.order import Order
 from w2s_trainer.worker.outbox import OutboxReader
 
@@ -88,12 +86,7 @@ class TrainJobLauncher:
 
     async def _launch(self, job: Job, name: str, workspace: Workspace) -> str:
         """Sees that the run has a TrainJob, and returns its launch."""
-        order = Order(
-            launch=uuid.uuid4().hex,
-            attempt=job.attempt,
-            spec=RunSpec.model_validate(job.spec),
-            resources=Resources.model_validate(job.extra.get("resources", {})),
-        )
+        order = Order.of(job)
         found = await self._jobs.get(name)
         if found is not None and (launch := await self._taken_over(found, job, workspace)) is not None:
             return launch

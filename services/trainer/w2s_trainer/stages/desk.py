@@ -47,6 +47,7 @@ class Desk:
         self.cache = Path(self.settings.cache_folder)
         self.first = context.rank == 0
         self.world = context.world
+        self.commits = context.commits
         self._context = context
         self.device = _device(self.settings.device, context.world)
         self._saved = time.monotonic()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from w2s.jobs import Progress
@@ -26,6 +26,7 @@ class RunContext:
             checkpoint and raises Stopped; ranks may learn of it at different steps.
         rank: This process among all of the run's, from 0.
         world: How many there are.
+        commits: As in `Order`.
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class RunContext:
     stop_requested: Callable[[], bool]
     rank: int = 0
     world: int = 1
+    commits: Mapping[str, str] = field(default_factory=dict)
 
 
 class Stopped(Exception):

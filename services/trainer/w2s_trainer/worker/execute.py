@@ -16,6 +16,7 @@ from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
 from w2s_trainer.files import model_of
 from w2s_trainer.spec import GenerativeFirst, Hop, LanguageModeling, Objective, RunSpec
+from w2s_trainer.spec.commits import at_commit
 from w2s_trainer.stages.chain import label
 from w2s_trainer.stages.desk import Desk
 from w2s_trainer.stages.stage import Stage, Trained, train
@@ -179,7 +180,7 @@ class _Run:
         return folder
 
     def _weights(self, model: ModelSpec) -> Weights:
-        return self.desk.sources.resolve(model.base)
+        return self.desk.sources.resolve(at_commit(model.base, self.desk.commits))
 
     def _key(self, suffix: str) -> str:
         return f"{self.desk.run_id}-{suffix}" if suffix else self.desk.run_id

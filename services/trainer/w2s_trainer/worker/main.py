@@ -55,7 +55,9 @@ def main(
     configure_logs(settings.log_level, f"run/{run_id}")
     configure_runtime(threads)
     send = outbox.send if rank == 0 else _keep_to_oneself
-    context = RunContext(run_id, order.spec, order.resources, settings, send, stop_requested, rank, world)
+    context = RunContext(
+        run_id, order.spec, order.resources, settings, send, stop_requested, rank, world, order.commits
+    )
     outcome = _outcome(context, execute)
     if outcome is None:
         return 1

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Self
+
+from pydantic import Field
+
 from w2s.artifacts.workspace import Workspace
 from w2s.errors import FailedPrecondition
+from w2s.jobs import Job
 from w2s_trainer.spec import Resources, RunSpec
 from w2s_trainer.spec.frozen import Frozen
 
@@ -18,12 +24,25 @@ class Order(Frozen):
         attempt: The run's attempt that launches, from 1.
         spec: What decides the run's result.
         resources: What it is executed on.
+        commits: The commits of the hub models in it, by `commit_key`.
     """
 
     launch: str
     attempt: int
     spec: RunSpec
     resources: Resources = Resources()
+    commits: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """A new launch of a run."""
+        return cls(
+            launch=uuid.uuid4().hex,
+            attempt=job.attempt,
+            spec=RunSpec.model_validate(job.spec),
+            resources=Resources.model_validate(job.extra.get("resources", {})),
+            commits=job.extra.get("commits", {}),
+        )
 
     def give(self, workspace: Workspace) -> None:
         """Puts it in place of any order before.

@@ -29,9 +29,11 @@ async def test_a_run_reports_in_order_and_returns_its_result(local, job, reports
     assert steps(reports) == list(range(1, STEPS + 1))
 
 
-async def test_a_run_has_its_share_of_the_threads_and_its_settings(local, job, reports):
-    facts = await local(threads=6, slots=2, checkpoint_seconds=7.0).execute(job("facts"), reports)
-    assert facts == {"rank": 0, "world": 1, "threads": 3, "gpus": None, "checkpoint_seconds": 7.0}
+async def test_a_run_has_its_share_of_the_threads_and_its_settings_and_what_was_admitted(local, job, reports):
+    run = job("facts")
+    run.extra["commits"] = {"hf://org/name@main": "a" * 40}
+    facts = await local(threads=6, slots=2, checkpoint_seconds=7.0).execute(run, reports)
+    assert facts == {"rank": 0, "world": 1, "threads": 3, "gpus": None, "checkpoint_seconds": 7.0, **run.extra}
 
 
 async def test_a_killed_run_goes_on_from_its_checkpoint(local, job, reports):

@@ -33,8 +33,17 @@ def hanging(local, job, reports):
 
 
 async def test_each_process_knows_its_place_and_its_share(local, job, reports):
-    facts = await local(threads=7, slots=2, checkpoint_seconds=7.5).execute(job("facts", processes=2), reports)
-    assert facts == {"rank": 0, "world": 2, "threads": 3, "gpus": None, "checkpoint_seconds": 7.5}
+    run = job("facts", processes=2)
+    run.extra["commits"] = commits = {"hf://org/name@main": "a" * 40}
+    facts = await local(threads=7, slots=2, checkpoint_seconds=7.5).execute(run, reports)
+    assert facts == {
+        "rank": 0,
+        "world": 2,
+        "threads": 3,
+        "gpus": None,
+        "checkpoint_seconds": 7.5,
+        "commits": commits,
+    }
 
 
 async def test_a_killed_rank_takes_the_run_to_its_checkpoint(local, job, reports):
