@@ -36,7 +36,8 @@ def configuration_page() -> str:
         "`w2s config show` says where each value comes from: a flag, a variable or the file.",
         "",
     ]
-    lines += ["| in the file | variable |", "|---|---|", *(f"| `{k}` | `{v}` |" for k, v in VARIABLES.items())]
+    rows = (f"| `--{name.replace('_', '-')}` | `{name}` | `{variable}` |" for name, variable in VARIABLES.items())
+    lines += ["| flag of `w2s` | in the file | variable |", "|---|---|---|", *rows]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -62,11 +62,16 @@ def main(
     evaluator: Annotated[str | None, Address] = None,
     token_file: Annotated[str | None, typer.Option(help="File with the bearer token.")] = None,
     server_ca_file: Annotated[str | None, typer.Option(help="PEM of the CA of the services, for TLS.")] = None,
+    client_cert_file: Annotated[str | None, typer.Option(help="PEM of one's own certificate, for mutual TLS.")] = None,
+    client_key_file: Annotated[str | None, typer.Option(help="PEM of that certificate's key.")] = None,
+    artifact_root: Annotated[str | None, typer.Option(help="The artifact store that the services share.")] = None,
+    kfp_host: Annotated[
+        str | None, typer.Option(help="Address of KFP's API, such as http://ml-pipeline.kubeflow:8888.")
+    ] = None,
 ) -> None:
     """Weak-to-strong generalization: what a strong student learns from a weak teacher."""
-    flags = {"supervisor": supervisor, "trainer": trainer, "evaluator": evaluator}
     with failures_shown():
-        context.obj = config.resolve({**flags, "token_file": token_file, "server_ca_file": server_ca_file})
+        context.obj = config.resolve(context.params)
         config.export(context.obj)
 
 

@@ -55,6 +55,14 @@ def test_a_file_that_is_named_must_be_there(file):
         resolve({})
 
 
+@pytest.mark.parametrize("name", config.VARIABLES)
+def test_every_setting_is_a_flag_that_show_reports(file, monkeypatch, name):
+    file("")
+    monkeypatch.setattr(config.os, "environ", dict(config.os.environ))
+    ended = CliRunner().invoke(app, [f"--{name.replace('_', '-')}=mine", "config", "show", "--json"])
+    assert json.loads(ended.stdout)[name] == {"value": "mine", "source": "flag"}
+
+
 def test_show_says_where_each_value_comes_from(file, monkeypatch):
     path = file('supervisor = "file:1"\n')
     # What the command hands to the library must not outlive the test.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,6 @@ from w2s_cli.shell import Json, console, failures_shown, print_json, waiting
 
 app = typer.Typer(help="Compile the papers' pipelines, and hand them to KFP.", no_args_is_help=True)
 
-Host = Annotated[str, typer.Option(help="Address of KFP's API, such as http://ml-pipeline.kubeflow:8888.")]
 _PATIENCE_S = 10.0
 
 
@@ -56,10 +56,10 @@ def compile(  # noqa: A001 - the command's name
 
 
 @app.command()
-def register(host: Host = "", as_json: Json = False) -> None:
+def register(context: typer.Context, as_json: Json = False) -> None:
     """Upload the pipelines that KFP lacks; a version is named by its content."""
     with failures_shown():
-        client = _connect(host)
+        client = _connect(context.obj)
         found = [registration.register(client, name, file_of(name)) for name in sorted(PIPELINES)]
         if as_json:
             print_json([vars(one) for one in found])
@@ -70,17 +70,17 @@ def register(host: Host = "", as_json: Json = False) -> None:
 
 @app.command()
 def submit(
+    context: typer.Context,
     pipeline: Annotated[str, typer.Argument(help="Its name.")],
     preset: Annotated[str, typer.Option(help=f"One of: {', '.join(presets.PRESETS)}.")] = presets.DEFAULT,
     changes: Annotated[list[str] | None, typer.Option("--set", help="Changes a setting: name=value, as YAML.")] = None,
-    host: Host = "",
     as_json: Json = False,
 ) -> None:
     """Start a pipeline on the cluster, by a preset."""
     with failures_shown():
         chosen = get_pipeline(pipeline)
         plan = make_plan(chosen.plan, presets.override(presets.load(pipeline, preset), changes or []))
-        client = _connect(host)
+        client = _connect(context.obj)
         run = client.create_run_from_pipeline_package(
             str(file_of(pipeline)), arguments=settings_of(plan), run_name=f"{pipeline} {preset}"
         )
@@ -90,10 +90,12 @@ def submit(
             console().print(f"started run {run.run_id}", highlight=False)
 
 
-def _connect(host: str) -> kfp.Client:
-    address = host or config.resolve({})["kfp_host"].value
+def _connect(settings: Mapping[str, config.Setting]) -> kfp.Client:
+    address = settings["kfp_host"].value
     if not address:
-        raise InvalidArgument("host", "say where KFP's API is: --host, KF_PIPELINES_ENDPOINT or kfp_host in the config")
+        raise InvalidArgument(
+            "kfp_host", "say where KFP's API is: --kfp-host, KF_PIPELINES_ENDPOINT or kfp_host in the config"
+        )
     warnings.simplefilter("ignore", FutureWarning)
     try:
         return registration.connect(address, _PATIENCE_S)
