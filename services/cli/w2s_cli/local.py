@@ -94,6 +94,8 @@ class LocalServices:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None and self._detached:
+            return
         self.stop(_INTERRUPT_TIMEOUT_S if kind is KeyboardInterrupt else _STOP_TIMEOUT_S)
 
     def start(self, name: str) -> Running:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +20,7 @@ from w2s.errors import InvalidArgument, NotFound
 from w2s.gpus import visible_gpus
 from w2s_cli.local import LocalServices, environment
 from w2s_cli.progress import RunDisplay
-from w2s_cli.shell import console, messages, print_json
+from w2s_cli.shell import console, messages, print_json, terminable
 from w2s_cli.tables import summary_table
 
 # What a run leaves at the top of its folder, beside the report's files.
@@ -96,7 +93,7 @@ def run_pipeline(
     start, shown = time.monotonic(), messages() if as_json else console()
     _clear(out, fresh)
     shown.print("[bold]Starting[/] supervisor, trainer and evaluator")
-    with _terminable(), LocalServices(out / _SERVICES, slots) as services, environment(services.environment()):
+    with terminable(), LocalServices(out / _SERVICES, slots) as services, environment(services.environment()):
         with RunDisplay(shown) as display:
             LocalRun(out / _PIPELINE, max(slots, _width()), display).run(dag, settings_of(plan))
         found = Outcome(_publish(out), out, time.monotonic() - start)
@@ -150,17 +147,3 @@ def _show_services(console: Console, services: LocalServices) -> None:
     console.print("\nWhile the services are up:")
     for name, running in services.services.items():
         console.print(f"  {name:11s} gRPC {running.grpc}   metrics http://{running.metrics}/metrics", soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Makes SIGTERM end the block as Ctrl-C does, so that nothing is left running."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

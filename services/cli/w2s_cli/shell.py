@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypeVar
 
 import grpc
@@ -74,6 +76,20 @@ def failures_shown(note: str = "") -> Iterator[None]:
     except KeyboardInterrupt:
         messages().print(f"[yellow]Interrupted[/]{note}")
         raise typer.Exit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Makes SIGTERM end the block as Ctrl-C does, so that nothing is left running."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_json(value: Message | Iterable[Message] | dict[str, Any] | list[Any]) -> None:

@@ -132,9 +132,16 @@ def test_a_dry_run_is_read_by_programs():
     assert (naive["times"], naive["rows"], naive["forwards"], naive["tokens"]) == (2, 100, 200, 25_600)
 
 
-def test_a_run_answers_with_its_summary_and_nothing_else(idle, tmp_path):
+@pytest.mark.usefixtures("idle_services")
+def test_a_run_answers_with_its_summary_and_nothing_else(tmp_path):
     out = tmp_path / "out"
-    few = ["seeds=[0]", "space_dimensions=5", "space_inputs=1000", "walk_points=2", "teachers_cosines=[[0.8, 0.6, 0.3]]"]
+    few = [
+        "seeds=[0]",
+        "space_dimensions=5",
+        "space_inputs=1000",
+        "walk_points=2",
+        "teachers_cosines=[[0.8, 0.6, 0.3]]",
+    ]
     ended = w2s("run", "delta-theory", f"--out={out}", "--json", *(f"--set={change}" for change in few))
     assert ended.exit_code == 0, ended.output
     found = json.loads(ended.stdout)

@@ -14,7 +14,7 @@ import typer
 from w2s.errors import FailedPrecondition, Unavailable
 from w2s_cli.config import FILE_VARIABLE
 from w2s_cli.local import SERVICES, LocalServices
-from w2s_cli.shell import Json, console, failures_shown, messages, print_json, waiting
+from w2s_cli.shell import Json, console, failures_shown, messages, print_json, terminable, waiting
 
 Folder = Annotated[Path, typer.Option(help="Folder of their state, artifacts and logs.")]
 
@@ -29,22 +29,21 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the three services on this machine, and leave them running."""
-    with failures_shown("; what had started is stopped"):
+    with failures_shown("; what had started is stopped"), terminable():
         record = folder / _RECORD
         if any(_alive(pid, name) for name, pid in _recorded(record).items()):
             raise FailedPrecondition(f"services of {folder} run already; `w2s down --folder {folder}` stops them")
         if not as_json:
             messages().print("Starting supervisor, trainer and evaluator")
-        with waiting("Waiting until they serve"):
-            services = LocalServices(folder, slots, detached=True).__enter__()
-        found = {
-            name: {"pid": one.process.pid, "grpc": one.grpc, "metrics": one.metrics}
-            for name, one in services.services.items()
-        }
-        record.write_text(json.dumps(found))
-        addresses = {name: found[name]["grpc"] for name in SERVICES} | {"artifact_root": services.artifact_root}
         config = folder.resolve() / _CONFIG
-        config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in addresses.items()))
+        with waiting("Waiting until they serve"), LocalServices(folder, slots, detached=True) as services:
+            found = {
+                name: {"pid": one.process.pid, "grpc": one.grpc, "metrics": one.metrics}
+                for name, one in services.services.items()
+            }
+            record.write_text(json.dumps(found))
+            addresses = {name: found[name]["grpc"] for name in SERVICES} | {"artifact_root": services.artifact_root}
+            config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in addresses.items()))
         if as_json:
             print_json(found)
             return
