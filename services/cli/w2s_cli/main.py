@@ -16,6 +16,7 @@ from pipelines.plans import BasePlan, choices, make_plan, settings_of
 from w2s_cli import config
 from w2s_cli.commands import doctor, measures, pipelines, queries, reports, runs, services, settings, teachers
 from w2s_cli.demo import ask_teacher
+from w2s_cli.names import Pipeline, Preset
 from w2s_cli.run import default_slots, run_pipeline
 from w2s_cli.shell import Json, console, failures_shown, print_json
 from w2s_cli.tables import settings_table, work_table
@@ -77,8 +78,8 @@ def main(
 
 @app.command()
 def run(
-    pipeline: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(PIPELINES))}.")],
-    preset: Annotated[str, typer.Option(help=f"One of: {', '.join(presets.PRESETS)}.")] = presets.DEFAULT,
+    pipeline: Pipeline,
+    preset: Preset = presets.DEFAULT,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Changes a setting: name=value, the value as YAML; repeatable.")
     ] = None,

@@ -19,6 +19,7 @@ from pipelines.compile import compile_pipeline, file_of
 from pipelines.plans import make_plan, settings_of
 from w2s.errors import InvalidArgument, Unavailable
 from w2s_cli import config
+from w2s_cli.names import Pipeline, Preset
 from w2s_cli.shell import Json, console, failures_shown, print_json, waiting
 
 app = typer.Typer(help="Compile the papers' pipelines, and hand them to KFP.", no_args_is_help=True)
@@ -39,7 +40,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def compile(  # noqa: A001 - the command's name
-    pipeline: Annotated[str, typer.Argument(help="Its name.")],
+    pipeline: Pipeline,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the YAML goes; NAME.yaml.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -71,8 +72,8 @@ def register(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def submit(
     context: typer.Context,
-    pipeline: Annotated[str, typer.Argument(help="Its name.")],
-    preset: Annotated[str, typer.Option(help=f"One of: {', '.join(presets.PRESETS)}.")] = presets.DEFAULT,
+    pipeline: Pipeline,
+    preset: Preset = presets.DEFAULT,
     changes: Annotated[list[str] | None, typer.Option("--set", help="Changes a setting: name=value, as YAML.")] = None,
     as_json: Json = False,
 ) -> None:
