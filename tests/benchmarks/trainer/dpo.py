@@ -50,7 +50,7 @@ def run(folder: Path, report: Report) -> None:
 def save_model(folder: Path) -> None:
     """The package's model as safetensors in float32, for both sides."""
     weights = ModelSources(ArtifactStore(str(folder / "store"))).resolve(BASE)
-    loaded = load_pretrained(AutoModelForCausalLM, weights.location, "model.base", gguf_file=weights.gguf_file)
+    loaded = load_pretrained(AutoModelForCausalLM, Path(weights.location, weights.gguf_file or ""), "model.base")
     loaded.model.save_pretrained(folder / "model")
     loaded.tokenizer.save_pretrained(folder / "model")
 

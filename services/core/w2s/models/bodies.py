@@ -9,13 +9,16 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTr
 
 from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, REWARD_SCHEMA
 from w2s.errors import InvalidArgument
+from w2s.models import hub
 from w2s.models.architecture import position_limit
 from w2s.models.checkpoint import load
 from w2s.models.layers import freeze_below, keep_layers
 from w2s.models.pretrained import load_pretrained
 from w2s.models.sources import Weights
 from w2s.models.spec import ModelSpec
+from w2s.models.vetting import vet
 
+_FIELD = "model.base"
 _HEADED = (CLASSIFIER_SCHEMA, REWARD_SCHEMA)
 
 
@@ -26,13 +29,12 @@ def load_body(spec: ModelSpec, weights: Weights) -> tuple[PreTrainedModel, PreTr
         InvalidArgument: The weights cannot be read as safetensors or GGUF of a known
             architecture, or have fewer layers or positions than the spec names.
     """
+    path = _vetted(weights)
     if weights.schema in _HEADED:
-        checkpoint = load(Path(weights.location), "model.base")
+        checkpoint = load(path, _FIELD)
         body, tokenizer = checkpoint.model.body, checkpoint.tokenizer
     else:
-        loaded = load_pretrained(
-            AutoModel, weights.location, "model.base", revision=weights.revision, gguf_file=weights.gguf_file
-        )
+        loaded = load_pretrained(AutoModel, path, _FIELD)
         body, tokenizer = loaded.model, loaded.tokenizer
     _fit(spec, body, body, tokenizer)
     return body, tokenizer
@@ -42,9 +44,7 @@ def load_causal(spec: ModelSpec, weights: Weights) -> tuple[PreTrainedModel, Pre
     """A causal language model with its own head; errors as `load_body`, and where it has none."""
     if weights.schema in _HEADED:
         raise InvalidArgument("model.base.uri", "holds a classifier or a reward model, and no language model's head")
-    loaded = load_pretrained(
-        AutoModelForCausalLM, weights.location, "model.base", revision=weights.revision, gguf_file=weights.gguf_file
-    )
+    loaded = load_pretrained(AutoModelForCausalLM, _vetted(weights), _FIELD)
     if loaded.missing:
         raise InvalidArgument(
             "model.base.uri",
@@ -52,6 +52,15 @@ def load_causal(spec: ModelSpec, weights: Weights) -> tuple[PreTrainedModel, Pre
         )
     _fit(spec, loaded.model, loaded.model.base_model, loaded.tokenizer)
     return loaded.model, loaded.tokenizer
+
+
+def _vetted(weights: Weights) -> Path:
+    path = Path(weights.location, weights.gguf_file or "")
+    if weights.revision is not None:
+        path = hub.download(weights.location, weights.revision, _FIELD)
+    # A root's files may have changed since the run was admitted.
+    vet(path, _FIELD)
+    return path
 
 
 def freeze(spec: ModelSpec, body: PreTrainedModel) -> list[nn.Module]:

@@ -78,8 +78,7 @@ def _own(engine: Engine, reading: Reading | None, default: Reading, field: str) 
 
 def _published(path: Path, reading: Reading, device: torch.device, dtype: torch.dtype, field: str) -> Engine:
     kind = AutoModelForCausalLM if isinstance(reading, LanguageModelReading) else AutoModelForSequenceClassification
-    folder, gguf = (path.parent, path.name) if path.is_file() else (path, None)
-    loaded = load_pretrained(kind, str(folder), field, dtype=dtype, gguf_file=gguf)
+    loaded = load_pretrained(kind, path, field, dtype=dtype)
     if loaded.missing:
         raise InvalidArgument(
             f"{field}.uri", f"cannot be loaded: lacks {len(loaded.missing)} tensors, such as {loaded.missing[0]}"

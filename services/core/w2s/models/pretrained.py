@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 from unittest import mock
@@ -58,40 +60,39 @@ class Pretrained:
     missing: tuple[str, ...]
 
 
-def load_pretrained(
-    auto_class: Any,
-    location: str,
-    field: str,
-    *,
-    dtype: torch.dtype = torch.float32,
-    revision: str | None = None,
-    gguf_file: str | None = None,
-) -> Pretrained:
+def load_pretrained(auto_class: Any, path: Path, field: str, *, dtype: torch.dtype = torch.float32) -> Pretrained:
     """Loads a model with no code but the libraries' own, from safetensors or GGUF only.
 
     Args:
         auto_class: The class of transformers that knows the architecture's kind.
-        location: A local folder, or a hub id.
+        path: A folder or a GGUF file that was vetted.
         field: The request field to name in an error; `.uri` is added.
         dtype: Of the weights.
-        revision: The hub revision, or None.
-        gguf_file: The GGUF file's name inside `location`, or None.
 
     Raises:
         InvalidArgument, ResourceExhausted: It cannot be loaded.
     """
-    options = {name: value for name, value in (("revision", revision), ("gguf_file", gguf_file)) if value is not None}
-    only_safetensors = {} if gguf_file else {"use_safetensors": True}
-    with loading(field), _read_once() if gguf_file else nullcontext():
+    with loading(field), _only(path) as (location, options):
         tokenizer = load_tokenizer(location, **options)
         model, info = auto_class.from_pretrained(
-            location, dtype=dtype, trust_remote_code=False, output_loading_info=True, **only_safetensors, **options
+            location, dtype=dtype, trust_remote_code=False, output_loading_info=True, use_safetensors=True, **options
         )
     # Where the weights lay on this machine is no part of what they are.
     model.config._name_or_path = ""
-    if gguf_file:
+    if path.is_file():
         _forget_quantization(model)
     return Pretrained(model, tokenizer, tuple(sorted(info["missing_keys"])))
+
+
+@contextmanager
+def _only(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The folder to load from, and the options to: a GGUF file is alone in its own, for all that lies beside it."""
+    if path.is_dir():
+        yield str(path), {}
+        return
+    with TemporaryDirectory() as folder, _read_once():
+        Path(folder, path.name).symlink_to(path.resolve())
+        yield folder, {"gguf_file": path.name}
 
 
 @contextmanager

@@ -15,25 +15,21 @@ from w2s.errors import InvalidArgument
 from w2s.models.gguf_header import gguf_parameters
 from w2s.models.settings import vet_settings
 
-# The files that decide what a model answers: configuration, tokenizer, chat templates and weights. Libraries read
-# them from the folder itself, so a file of such a name in a folder below does not count.
+# The files that decide what a model answers: configuration, chat templates, weights, and all that one tokenizer or
+# another is made of. Libraries read them from the folder itself, so a file of such a name in a folder below does not
+# count.
 DECISIVE = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "bpe.codes",
-    "dict.txt",
+    "*.json",
+    "*.txt",
     "*.model",
+    "tokenizer.model.*",
+    "*.codes",
+    "*.spm",
+    "*.tiktoken",
+    "*.tokenizer",
     "chat_template.jinja",
     "additional_chat_templates/*.jinja",
     "*.safetensors",
-    "*.safetensors.index.json",
 )
 
 # Of the largest tokenizers that are published, tokenizer.json has some 35 MB.

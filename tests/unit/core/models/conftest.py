@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from unittest import mock
 
 import gguf
 import pytest
 import torch
+import transformers
+from helpers.tiny_models import byte_tokenizer
 from transformers import AutoModel, AutoTokenizer, GPT2Config, LlamaConfig
 
 from w2s.artifacts import ArtifactStore
@@ -52,10 +55,16 @@ def smollm2_path() -> Path:
 
 
 @pytest.fixture(scope="session")
-def smollm2_loaded(smollm2_path):
-    """SmolLM2 as an engine, which takes seconds to load, and how often its file was parsed for that."""
+def smollm2_loaded(smollm2_path, tmp_path_factory):
+    """SmolLM2 as an engine, which takes seconds to load, and how often its file was parsed for that.
+
+    Another tokenizer lies beside the file.
+    """
+    path = tmp_path_factory.mktemp("smollm2") / SMOLLM2
+    path.symlink_to(smollm2_path)
+    byte_tokenizer().save_pretrained(path.parent)
     with mock.patch.object(gguf, "GGUFReader", wraps=gguf.GGUFReader) as reader:
-        return load_engine(smollm2_path, LanguageModelReading(), torch.device("cpu")), reader.call_count
+        return load_engine(path, LanguageModelReading(), torch.device("cpu")), reader.call_count
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +90,17 @@ def build_model(sources):
         return checkpoint
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer_files() -> set[tuple[str, str]]:
+    """The files that transformers' tokenizers are made of, each by the setting that says where it is."""
+    return {
+        found
+        for source in (Path(transformers.__file__).parent / "models").glob("*/tokenization_*.py")
+        for names in re.findall(r"^VOCAB_FILES_NAMES = (\{.*?\})", source.read_text(), re.MULTILINE | re.DOTALL)
+        for found in re.findall(r'"(\w+)": "([^"]+)"', names)
+    }
 
 
 @pytest.fixture(scope="session")

@@ -53,4 +53,4 @@ def test_a_hub_id_loads_at_its_revision_and_at_no_other(hub):
     )
     assert ended.stdout.splitlines() == [f"1 384 {COMMIT}", "1 384 main"], ended.stderr
     assert ended.returncode == 1
-    assert "InvalidArgument: model.base.uri: cannot be loaded" in ended.stderr
+    assert "FailedPrecondition: org/mini is not in the hub's cache at that revision" in ended.stderr

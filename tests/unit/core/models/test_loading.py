@@ -214,6 +214,8 @@ def test_no_file_elsewhere_becomes_a_vocabulary(publish, tmp_path):
 def test_a_gguf_file_is_loaded_by_its_path(smollm2, smollm2_path, tmp_path):
     assert {parameter.dtype for parameter in smollm2._model.model.parameters()} == {torch.float32}
     assert smollm2.generates
+    # The tokenizer that lies beside it is no part of it, and nobody vets that.
+    assert len(smollm2._prompts.tokenizer) == 49152
     fake = tmp_path / "x.gguf"
     fake.write_bytes(smollm2_path.read_bytes()[:100_000])
     assert "ends in the middle of its header" in refused(fake, LanguageModelReading())

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-import transformers
 
 from w2s.errors import InvalidArgument
 from w2s.models.settings import vet_settings
 
 CONFIG, TOKENIZER, SPECIAL = "config.json", "tokenizer_config.json", "special_tokens_map.json"
-# The files that transformers' tokenizers are made of, by the name of the setting that says where each is.
-FILES = [
-    found
-    for source in sorted((Path(transformers.__file__).parent / "models").glob("*/tokenization_*.py"))
-    for names in re.findall(r"^VOCAB_FILES_NAMES = (\{.*?\})", source.read_text(), re.MULTILINE | re.DOTALL)
-    for found in re.findall(r'"(\w+)": "([^"]+)"', names)
-]
 
 
 def refused(folder: Path, name: str, settings: object) -> str:
@@ -65,8 +56,8 @@ def test_settings_that_lead_to_code_or_to_other_files_are_refused(tmp_path, name
     assert problem in found
 
 
-def test_no_tokenizer_takes_a_file_of_the_settings_choice(tmp_path):
-    settings = {setting for setting, _ in FILES} - {"tokenizer_file"}
+def test_no_tokenizer_takes_a_file_of_the_settings_choice(tmp_path, tokenizer_files):
+    settings = {setting for setting, _ in tokenizer_files} - {"tokenizer_file"}
     assert {"vocab_file", "merges_file", "vocab", "source_spm"} <= settings
     for setting in settings:
         assert f"by {setting};" in refused(tmp_path, TOKENIZER, {setting: "/etc/passwd"})

@@ -145,8 +145,9 @@ def test_a_folders_digest_is_over_the_files_that_decide(folder):
         "generation_config.json",
         "tokenizer.json",
         "tokenizer.model",
-        "vocab.txt",
-        "merges.txt",
+        "tokenizer.model.",
+        "tekken.json",
+        "qwen.tiktoken",
         "chat_template.jinja",
         "additional_chat_templates/tool_use.jinja",
         "model-00001-of-00002.safetensors",
@@ -159,6 +160,12 @@ def test_each_file_that_decides_changes_the_digest(folder, name):
     (folder / name).write_text("something else")
     assert is_decisive(name)
     assert folder_digest(folder) != before
+
+
+def test_each_file_that_a_tokenizer_is_made_of_decides(tokenizer_files):
+    names = {name for _, name in tokenizer_files}
+    assert {"vocab.txt", "merges.txt", "bpe.codes", "source.spm", "normalizer.json", "vocab-src.json"} <= names
+    assert not [name for name in names if not is_decisive(name)]
 
 
 def test_a_file_reached_through_a_link_counts_as_the_file(folder, tmp_path):
