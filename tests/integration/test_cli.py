@@ -131,14 +131,17 @@ def test_evaluations_are_compared(w2s, weak, data):
     assert json.loads(assessed.stdout)["figures"]["threshold"] == 0.75
 
 
-def test_what_is_asked_wrongly_is_said_and_ends_with_two(w2s, tmp_path):
+def test_what_is_asked_wrongly_is_said_and_ends_with_two(w2s, tmp_path, monkeypatch):
     file = tmp_path / "run.yaml"
     file.write_text("modle: {}")
     assert "is no RunSpec" in w2s("runs", "submit", file, code=2).output
     assert "line 1 lacks the text 'text'" in w2s("label", given='{"id": 1}\n', code=2).output
     assert "either --model or --spec" in w2s("teachers", "register", "x", code=2).output
     assert "NOT_FOUND" in w2s("runs", "watch", "nobody", code=1).output
-    assert "answers at localhost:1" in w2s("--supervisor=localhost:1", "teachers", "list", code=1).output
+    monkeypatch.setattr("w2s.client.client._REACH_S", 0.5)
+    lost = w2s("--supervisor=localhost:1", "teachers", "list", code=1).output
+    assert "answers at localhost:1" in lost
+    assert "`w2s config show` says where from" in lost
 
 
 def test_the_doctor_sees_who_serves(w2s):

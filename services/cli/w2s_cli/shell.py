@@ -23,7 +23,7 @@ from rich.status import Status
 from pipelines.local import StepFailed
 from w2s.client import rpc_error
 from w2s.common.v1 import common_pb2 as common
-from w2s.errors import InvalidArgument, W2SError
+from w2s.errors import InvalidArgument, Unreachable, W2SError
 from w2s_cli.progress import bars
 
 M = TypeVar("M", bound=Message)
@@ -32,6 +32,12 @@ INTERRUPTED = 130
 
 # What is wrong with a path that somebody gave, and not with the machine.
 _WRONG_PATH = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+_HINTS = {
+    "UNAVAILABLE": "is it running, and is this its address? `w2s doctor` looks, `w2s config show` says where from",
+    "UNAUTHENTICATED": "set W2S_TOKEN_FILE or --token-file",
+    "PERMISSION_DENIED": "use a token of a higher role",
+}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and nothing else on standard output.")]
 
@@ -59,7 +65,7 @@ def failures_shown(note: str = "") -> Iterator[None]:
         _fail(str(error))
         raise typer.Exit(2) from None
     except (StepFailed, W2SError) as error:
-        _fail(str(error))
+        _fail(f"{error} ({_HINTS['UNAVAILABLE']})" if isinstance(error, Unreachable) else str(error))
         raise typer.Exit(1) from None
     except grpc.RpcError as error:
         _fail(_said(error))
@@ -168,10 +174,5 @@ def _code(error: grpc.RpcError) -> str:
 
 
 def _said(error: grpc.RpcError) -> str:
-    hints = {
-        "UNAVAILABLE": "is it running, and is this its address? `w2s doctor` looks, `w2s config show` says where from",
-        "UNAUTHENTICATED": "set W2S_TOKEN_FILE or --token-file",
-        "PERMISSION_DENIED": "use a token of a higher role",
-    }
-    hint = hints.get(_code(error))
+    hint = _HINTS.get(_code(error))
     return rpc_error(error) + (f" ({hint})" if hint else "")

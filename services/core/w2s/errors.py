@@ -108,6 +108,10 @@ class Unavailable(W2SError):
     code = 14
 
 
+class Unreachable(Unavailable):
+    """Nothing answers at a service's address."""
+
+
 class Cancelled(W2SError):
     """The work was cancelled on request."""
 

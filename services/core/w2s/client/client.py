@@ -13,7 +13,7 @@ import grpc
 from w2s.client.channel import Endpoints, connect
 from w2s.client.jobs import follow
 from w2s.common.v1 import common_pb2 as common
-from w2s.errors import FailedPrecondition, Unavailable
+from w2s.errors import FailedPrecondition, Unreachable
 from w2s.evaluator.v1 import evaluator_pb2, evaluator_pb2_grpc
 from w2s.supervisor.v1 import supervisor_pb2, supervisor_pb2_grpc
 from w2s.trainer.v1 import trainer_pb2, trainer_pb2_grpc
@@ -38,7 +38,7 @@ class Client:
     """The services' verbs; use as a context manager, or close it.
 
     Calls raise grpc.RpcError as the services answer them, with a message that says what is wrong, and
-    Unavailable where nothing answers.
+    Unreachable where nothing answers.
 
     Args:
         endpoints: Where the services are; None to read the environment of each when its first call is made.
@@ -241,7 +241,7 @@ class Client:
         try:
             grpc.channel_ready_future(channel).result(timeout=_REACH_S)
         except grpc.FutureTimeoutError:
-            raise Unavailable(f"nothing that speaks to us answers at {target} within {_REACH_S:.0f} s") from None
+            raise Unreachable(f"nothing that speaks to us answers at {target} within {_REACH_S:.0f} s") from None
         return channel
 
     def _swapped(self, activation: supervisor_pb2.Activation, on_event: OnEvent) -> supervisor_pb2.Activation:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from w2s.common.v1 import common_pb2 as pb
-from w2s.errors import Cancelled, Unavailable, W2SError
+from w2s.errors import Cancelled, Unreachable, W2SError
 
 _LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _MAX_DELAY_S = 10.0
@@ -38,7 +38,7 @@ def follow(
     Raises:
         JobFailed: The job failed; the message is its own.
         Cancelled: The job was cancelled.
-        Unavailable: No server could be reached for `patience_s`.
+        Unreachable: No server could be reached for `patience_s`.
         grpc.RpcError: The call itself is wrong.
     """
     delay, lost_since, last = 0.2, None, pb.JobEvent()
@@ -55,7 +55,7 @@ def follow(
                 raise
             lost_since = lost_since or time.monotonic()
             if time.monotonic() - lost_since > patience_s:
-                raise Unavailable(f"no server for {patience_s:.0f} s: {error.details()}") from error
+                raise Unreachable(f"no server for {patience_s:.0f} s: {error.details()}") from error
         time.sleep(delay)
         delay = min(delay * 2, _MAX_DELAY_S)
 
