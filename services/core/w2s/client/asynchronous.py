@@ -28,6 +28,8 @@ T = TypeVar("T")
 class AsyncClient:
     """As `Client`, with the same verbs and errors; use as an asynchronous context manager. Callbacks run in threads.
 
+    A verb that is cancelled here goes on in its thread until it ends or the client is closed.
+
     Args:
         endpoints: Where the services are; None to read the environment when the first call is made.
     """
@@ -44,8 +46,7 @@ class AsyncClient:
         self.close()
 
     def close(self) -> None:
-        """As `Client.close`; what is still being awaited fails."""
-        # Not in a thread: it waits for nothing.
+        """As `Client.close`; watches that are still awaited fail. It waits for nothing, and so is no coroutine."""
         self._client.close()
 
     @property
