@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -129,6 +131,31 @@ def test_evaluations_are_compared(w2s, weak, data):
     assert "SAME_MODEL" in compared
     assessed = w2s("deception", "--weak=cli-eval", "--strong=cli-eval", "--student=cli-eval", "--json")
     assert json.loads(assessed.stdout)["figures"]["threshold"] == 0.75
+
+
+@contextlib.contextmanager
+def interrupted(quiet):
+    """Stands where progress is shown, and presses Ctrl-C at the first of it."""
+
+    def hear(event):
+        raise KeyboardInterrupt
+
+    yield hear
+
+
+def test_who_stops_waiting_is_told_what_goes_on(w2s, spec_file, weak, teachers, data, monkeypatch):
+    measured = ("evaluate", f"--model={weak.result.model.uri}", f"--dataset={data['test'].uri}", "--json")
+    with monkeypatch.context() as patched:
+        for command in ("runs", "measures", "teachers"):
+            patched.setattr(f"w2s_cli.commands.{command}.progress", interrupted)
+        told = "runs/cli-left goes on: `w2s runs watch cli-left` follows it, `w2s runs cancel cli-left` stops it"
+        submitted = w2s("runs", "submit", spec_file(epochs=1000), "--request-id=cli-left", "--wait", code=130)
+        assert told in submitted.output
+        assert told in w2s("runs", "watch", "cli-left", code=130).output
+        assert "`w2s teachers rollback`" in w2s("teachers", "activate", teachers.b.name, code=130).output
+        again = re.search(r"--request-id=\w+", w2s(*measured, code=130).output)
+    assert json.loads(w2s("runs", "cancel", "cli-left", "--json").stdout)["name"] == "runs/cli-left"
+    assert json.loads(w2s(*measured, again.group()).stdout)["name"].endswith(again.group().partition("=")[2])
 
 
 def test_what_is_asked_wrongly_is_said_and_ends_with_two(w2s, tmp_path, monkeypatch):

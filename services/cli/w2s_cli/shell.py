@@ -80,7 +80,7 @@ def failures_shown(note: str = "") -> Iterator[None]:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         raise typer.Exit(2 if error.filename and isinstance(error, _WRONG_PATH) else 1) from None
     except KeyboardInterrupt:
-        messages().print(f"[yellow]Interrupted[/]{note}")
+        messages().print(f"[yellow]Interrupted[/]{note}", soft_wrap=True, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a model or a teacher on a dataset with ground truth."""
-    with failures_shown(), Client() as client:
+    id_ = request_id or uuid.uuid4().hex
+    goes_on = f"; where it had begun it goes on: the same command with --request-id={id_} follows it"
+    with failures_shown(goes_on), Client() as client:
         spec = read_message(file, pb.EvaluationSpec()) if file else _spec(model, teacher, dataset)
         with progress(as_json) as hear:
-            found = client.evaluate(spec, request_id, hear)
+            found = client.evaluate(spec, id_, hear)
         if as_json:
             print_json(found)
         else:

@@ -66,7 +66,7 @@ def list_(
 @app.command()
 def watch(name: Name, as_json: Json = False) -> None:
     """Follow a run to its end, over broken connections."""
-    with failures_shown("; the run goes on"), Client() as client:
+    with failures_shown(), Client() as client:
         _finish(client, pb.Run(name=_name(name)), True, as_json)
 
 
@@ -91,7 +91,9 @@ def _finish(client: Client, run: pb.Run, wait: bool, as_json: bool, said: str = 
     """Follows the run where that is asked, and says where it stands."""
     losses: dict[str, list[float]] = defaultdict(list)
     if wait:
-        with progress(as_json) as hear:
+        id_ = run.name.removeprefix("runs/")
+        goes_on = f"; {run.name} goes on: `w2s runs watch {id_}` follows it, `w2s runs cancel {id_}` stops it"
+        with failures_shown(goes_on), progress(as_json) as hear:
 
             def note(event: common.JobEvent) -> None:
                 if "loss" in event.progress.metrics:

@@ -17,6 +17,8 @@ from w2s_cli.show import teachers_table
 
 app = typer.Typer(help="Register teachers, and swap them while they are asked.", no_args_is_help=True)
 
+_GOES_ON = "; a swap that had begun goes on, and `w2s teachers list` says when it is done"
+
 
 class Reading(StrEnum):
     """How a model is read; `own` for what the trainer made, which says it itself."""
@@ -83,7 +85,11 @@ def activate(
     as_json: Json = False,
 ) -> None:
     """Make a teacher the active one; callers never wait, and the one before stays on failure."""
-    with failures_shown(), Client() as client, progress(as_json) as hear:
+    with (
+        failures_shown(f"{_GOES_ON}; `w2s teachers rollback` then goes back"),
+        Client() as client,
+        progress(as_json) as hear,
+    ):
         mode = pb.SWAP_MODE_DRAIN_FIRST if drain_first else pb.SWAP_MODE_UNSPECIFIED
         gate = pb.ValidationGate(
             allow_other_labels=allow_other_labels,
@@ -99,7 +105,7 @@ def activate(
 @app.command()
 def rollback(as_json: Json = False) -> None:
     """Go back to the teacher that was active before."""
-    with failures_shown(), Client() as client, progress(as_json) as hear:
+    with failures_shown(_GOES_ON), Client() as client, progress(as_json) as hear:
         _report(client.roll_back(hear), as_json)
 
 
