@@ -14,8 +14,6 @@ import grpc
 import pytest
 from support.text_generation import running
 
-from pipelines.catalog import PIPELINES
-from pipelines.compile import compile_pipeline
 from w2s.artifacts import ArtifactStore
 from w2s.common.v1 import common_pb2 as common
 from w2s.evaluator.v1 import evaluator_pb2
@@ -142,11 +140,6 @@ def test_http_ports_answer_with_none(driven, service, port, path):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=5)
     assert (caught.value.code, exposed(caught.value.read())) == (401, set())
-
-
-def test_pipelines_that_are_compiled_beside_them_hold_none(driven):
-    assert os.environ["W2S_TOKEN"] == SECRETS["admin"]
-    assert exposed(compile_pipeline(next(iter(PIPELINES)))) == set()
 
 
 @pytest.mark.parametrize("service", ["trainer", "supervisor", "evaluator"])
