@@ -22,6 +22,8 @@ class TinyHub:
         self.models = models
         self.branches = branches
         self.requests: list[str] = []
+        # What it says of files' sizes, by name, where that is not what they have.
+        self.sizes: dict[str, int] = {}
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,6 +68,7 @@ class TinyHub:
         if (name, commit) not in self.models:
             return 404, {"X-Error-Code": "RevisionNotFound"}, b""
         files = [_entry(self.models[name, commit], file) for file in _files(self.models[name, commit])]
+        files = [{**file, "size": self.sizes.get(file["path"], file["size"])} for file in files]
         if route == "tree":
             return 200, {}, json.dumps([{"type": "file", "oid": f["blobId"], **f} for f in files]).encode()
         return 200, {}, json.dumps({"id": name, "sha": commit, "siblings": files}).encode()

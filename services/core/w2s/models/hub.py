@@ -24,7 +24,7 @@ from huggingface_hub.hf_api import RepoSibling
 from w2s.artifacts.manifest import File, content_digest, hash_file
 from w2s.errors import FailedPrecondition, InvalidArgument, Unavailable
 from w2s.models.settings import vet_settings
-from w2s.models.vetting import DECISIVE, folder_digest, is_decisive, vet, vet_names
+from w2s.models.vetting import DECISIVE, folder_digest, is_decisive, vet, vet_names, vet_size
 
 
 def pin(name: str, revision: str, field: str) -> tuple[str, str]:
@@ -54,6 +54,8 @@ def pin(name: str, revision: str, field: str) -> tuple[str, str]:
         # Libraries load what the folder itself holds.
         vet_names([sibling.rfilename for sibling in siblings if "/" not in sibling.rfilename], field)
         decisive = [sibling for sibling in siblings if is_decisive(sibling.rfilename)]
+        for sibling in decisive:
+            vet_size(sibling.rfilename, sibling.size or 0, field)
         files = {sibling.rfilename: _hashed(name, commit, sibling) for sibling in decisive}
         vet_settings(Path(hf_hub_download(name, "config.json", revision=commit)).parent, field)
     return commit, content_digest(files)

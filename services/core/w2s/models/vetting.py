@@ -84,7 +84,8 @@ def vet(path: Path, field: str) -> None:
             gguf_parameters(path)
             return
         vet_names([file.name for file in path.iterdir()], field)
-        _vet_sizes(path)
+        for file in (file for pattern in DECISIVE for file in path.glob(pattern)):
+            vet_size(file.name, file.stat().st_size, field)
         vet_settings(path, field)
         for index in path.glob("*.safetensors.index.json"):
             _vet_index(index)
@@ -94,12 +95,19 @@ def vet(path: Path, field: str) -> None:
         raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
 
 
-def _vet_sizes(folder: Path) -> None:
-    # Libraries read them whole, and a file may say that it is larger than the disk.
-    for pattern in DECISIVE:
-        for file in folder.glob(pattern):
-            if file.suffix != ".safetensors" and file.stat().st_size > _MOST_SETTINGS:
-                raise ValueError(f"{file.name} is larger than {_MOST_SETTINGS >> 20} MiB")
+def vet_size(name: str, size: int, field: str) -> None:
+    """Checks that a file of a model may be read whole, as libraries do with all but weights.
+
+    Args:
+        name: Its name.
+        size: Its size in bytes.
+        field: As in `vet`.
+
+    Raises:
+        InvalidArgument: It is too large.
+    """
+    if not name.endswith(".safetensors") and size > _MOST_SETTINGS:
+        raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {name} is larger than {_MOST_SETTINGS >> 20} MiB")
 
 
 def vet_names(names: Collection[str], field: str) -> None:

@@ -156,16 +156,19 @@ def test_models_and_revisions_that_are_not_on_the_hub_are_the_callers_error(hub,
     assert absent[1].startswith("spec.model.uri: org/mini is not on the hub")
 
 
-@pytest.mark.parametrize("harm", ["pickle", "code", "no config"])
+@pytest.mark.parametrize("harm", ["pickle", "code", "no config", "size"])
 def test_a_hub_model_that_may_not_be_loaded_is_refused_before_its_weights_come(hub, cache, copy, harm):
     hub.models = {("org/mini", COMMIT): copy}
     problems = {
         "pickle": "holds pickle weights (pytorch_model.bin)",
         "code": "auto_map",
         "no config": "has no config.json",
+        "size": "tokenizer.json is larger than 256 MiB",
     }
     if harm == "pickle":
         (copy / "model.safetensors").unlink()
+    elif harm == "size":
+        hub.sizes = {"tokenizer.json": 2**40}
     elif harm == "no config":
         (copy / "config.json").unlink()
     else:
@@ -175,6 +178,7 @@ def test_a_hub_model_that_may_not_be_loaded_is_refused_before_its_weights_come(h
     assert error[1].startswith("spec.model.uri: cannot be loaded: ")
     assert problems[harm] in error[1]
     assert not [request for request in hub.requests if "safetensors" in request or ".bin" in request]
+    assert harm != "size" or not [request for request in hub.requests if "/resolve/" in request]
 
 
 # Models that are no hub's.
