@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from w2s.artifacts import ArtifactRef
 from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA
@@ -111,7 +111,7 @@ def _artifact(sources: ModelSources, ref: ArtifactRef, kind: Kind, path: str) ->
     try:
         with fsspec.open(f"{ref.uri}/config.json", "rb") as stream:
             return Base(_body(json.load(stream)), size)
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise DataLoss(f"config.json of {ref.uri} cannot be read: {error}") from error
 
 
@@ -137,7 +137,7 @@ def _shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 def _readable(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, SafetensorError, ValueError) as error:
         raise InvalidArgument(f"{path}.uri", f"cannot be loaded: {error}") from error
 
 
@@ -145,6 +145,8 @@ def _body(config: Any) -> dict[str, Any]:
     """The part of a configuration that tells of the transformer."""
     if not isinstance(config, dict):
         raise ValueError("config.json is no JSON object")
+    if not isinstance(config.get("architectures") or [], list):
+        raise ValueError("architectures in config.json is no list")
     inner = config.get("body", config.get("text_config"))
     return {**config, **inner} if isinstance(inner, dict) else config
 

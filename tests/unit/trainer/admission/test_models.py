@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from w2s.artifacts.schemas import CLASSIFIER_SCHEMA, LANGUAGE_MODEL_SCHEMA, REWARD_SCHEMA
@@ -141,7 +143,14 @@ def test_weights_that_are_none_are_refused(inputs, refuses, spec):
         "empty": lambda folder: (folder / "model.safetensors").unlink(),
         "no-config": lambda folder: (folder / "config.json").unlink(),
         "list": lambda folder: (folder / "config.json").write_text("[]"),
+        "deep": lambda folder: (folder / "config.json").write_text("[" * 10**6),
+        "number": lambda folder: (folder / "config.json").write_text('{"architectures": 5}'),
     }.items():
         uri = inputs.model(name)
         damage(inputs.models / name)
         refuses(spec(model={"uri": uri}), BASE, "cannot be loaded")
+        if name not in ("pickle", "empty"):
+            # Admission does not hash an artifact's files.
+            uri = inputs.artifact_model(name, CLASSIFIER_SCHEMA).uri
+            damage(Path(uri.removeprefix("file://")))
+            refuses(spec(model={"uri": uri}), BASE, "cannot be loaded")
