@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +19,7 @@ from pipelines import register as registration
 from pipelines.catalog import PIPELINES, get_pipeline
 from pipelines.compile import compile_pipeline, file_of
 from pipelines.plans import make_plan, settings_of
-from w2s.errors import InvalidArgument, Unavailable
+from w2s.errors import FailedPrecondition, InvalidArgument, Unavailable
 from w2s_cli import config
 from w2s_cli.names import Pipeline, Preset
 from w2s_cli.shell import Json, console, failures_shown, print_json, waiting
@@ -60,8 +62,8 @@ def compile(  # noqa: A001 - the command's name
 def register(context: typer.Context, as_json: Json = False) -> None:
     """Upload the pipelines that KFP lacks; a version is named by its content."""
     with failures_shown():
-        client = _connect(context.obj)
-        found = [registration.register(client, name, file_of(name)) for name in sorted(PIPELINES)]
+        with _connected(context.obj) as client:
+            found = [registration.register(client, name, file_of(name)) for name in sorted(PIPELINES)]
         if as_json:
             print_json([vars(one) for one in found])
             return
@@ -81,17 +83,18 @@ def submit(
     with failures_shown():
         chosen = get_pipeline(pipeline)
         plan = make_plan(chosen.plan, presets.override(presets.load(pipeline, preset), changes or []))
-        client = _connect(context.obj)
-        run = client.create_run_from_pipeline_package(
-            str(file_of(pipeline)), arguments=settings_of(plan), run_name=f"{pipeline} {preset}"
-        )
+        with _connected(context.obj) as client:
+            run = client.create_run_from_pipeline_package(
+                str(file_of(pipeline)), arguments=settings_of(plan), run_name=f"{pipeline} {preset}"
+            )
         if as_json:
             print_json({"run_id": run.run_id})
         else:
             console().print(f"started run {run.run_id}", highlight=False)
 
 
-def _connect(settings: Mapping[str, config.Setting]) -> kfp.Client:
+@contextlib.contextmanager
+def _connected(settings: Mapping[str, config.Setting]) -> Iterator[kfp.Client]:
     address = settings["kfp_host"].value
     if not address:
         raise InvalidArgument(
@@ -99,6 +102,10 @@ def _connect(settings: Mapping[str, config.Setting]) -> kfp.Client:
         )
     warnings.simplefilter("ignore", FutureWarning)
     try:
-        return registration.connect(address, _PATIENCE_S)
-    except (TimeoutError, kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+        # Its client prints links, which are no part of an answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield registration.connect(address, _PATIENCE_S)
+    except kfp_server_api.ApiException as error:
+        raise FailedPrecondition(f"KFP at {address} answered {error.status} {error.reason}") from error
+    except (TimeoutError, urllib3.exceptions.HTTPError) as error:
         raise Unavailable(str(error)) from error
