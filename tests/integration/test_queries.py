@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import shutil
 import threading
@@ -19,9 +20,11 @@ from transformers import (
     GenerationConfig,
     OpenAIGPTConfig,
 )
+from typer.testing import CliRunner
 
 from w2s.common.v1 import common_pb2 as common
 from w2s.supervisor.v1 import supervisor_pb2 as pb
+from w2s_cli.main import app
 
 from .conftest import MODEL_FLAGS, Server
 
@@ -339,6 +342,24 @@ def test_rewards_are_compared_whatever_their_length(oracle, rewards, model_root)
             teacher=rewards[0].name, pairs=pairs(" yes", " no"), length_normalized=length_normalized
         ).preferences
         assert found.probability_a == pytest.approx(sigmoid(a - b), abs=1e-5)
+
+
+def test_the_command_compares_rows_as_lines(oracle, model_server, rewards, tmp_path, monkeypatch):
+    # More rows than are asked for at once.
+    monkeypatch.setattr("w2s_cli.commands.queries._PAIRS", 4)
+    texts = [(str(n), f"question {n}", " yes", " no" * (n % 5 + 1)) for n in range(6)]
+    fields = ("id", "prompt", "completion_a", "completion_b")
+    file, out = tmp_path / "pairs.jsonl", tmp_path / "preferences.jsonl"
+    file.write_text("".join(json.dumps(dict(zip(fields, row, strict=True))) + "\n" for row in texts))
+    asked = ["compare", str(file), f"--out={out}", f"--teacher={rewards[0].name}"]
+    ended = CliRunner(env={"W2S_SUPERVISOR_ADDRESS": model_server.target}).invoke(app, asked)
+    assert (ended.exit_code, ended.stdout) == (0, ""), ended.output
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    pairs_ = [pb.CompletionPair(**dict(zip(fields, row, strict=True))) for row in texts]
+    expected = oracle.Compare(teacher=rewards[0].name, pairs=pairs_).preferences
+    assert [row["id"] for row in found] == [row[0] for row in texts]
+    assert [row["probability_a"] for row in found] == pytest.approx([one.probability_a for one in expected], rel=1e-4)
+    assert {row["teacher"] for row in found} == {rewards[0].name}
 
 
 # Ensembles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import typer
@@ -152,3 +153,14 @@ def test_a_run_answers_with_its_summary_and_nothing_else(tmp_path):
     assert "Stopped all services" in ended.stderr
     opened = w2s("report", "open", str(out), "--print", "--json")
     assert json.loads(opened.stdout) == {"report": found["report"]}
+
+
+def test_the_newest_report_is_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "there is no report in out/" in w2s("report", "open", "--print").output
+    for age, name in enumerate(("new", "old")):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        path = tmp_path / "out" / name / "report.html"
+        path.touch()
+        os.utime(path, (0, 1000 - age))
+    assert w2s("report", "open", "--print").stdout == "out/new/report.html\n"
