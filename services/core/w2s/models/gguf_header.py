@@ -14,6 +14,8 @@ from gguf import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT, GGMLQuantizationType,
 
 _VERSIONS = (2, 3)
 _MOST_DIMENSIONS = 8
+# Of what is published, the largest have some 1,100 tensors, 60 entries, and 800,000 tokens and merges in 30 MB.
+_MOST_TENSORS, _MOST_ENTRIES, _MOST_ITEMS, _MOST_BYTES = 1 << 16, 1 << 12, 1 << 21, 256 << 20
 _SCALARS = {
     GGUFValueType.UINT8: "<B",
     GGUFValueType.INT8: "<b",
@@ -46,6 +48,8 @@ class _Header:
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._at = 0
+        self._items = 0
+        self._layers = 0
         self._alignment = GGUF_DEFAULT_ALIGNMENT
 
     def parameters(self) -> int:
@@ -54,8 +58,12 @@ class _Header:
         if (version := self._number("<I")) not in _VERSIONS:
             raise ValueError(f"is GGUF version {version}, not 2 or 3 in little-endian order")
         tensors, entries = self._number("<Q"), self._number("<Q")
+        if tensors > _MOST_TENSORS or entries > _MOST_ENTRIES:
+            raise ValueError(f"has {tensors} tensors and {entries} entries, more than any model has")
         for _ in range(entries):
             self._entry()
+        if self._layers > tensors:
+            raise ValueError(f"says that it has {self._layers} layers, in {tensors} tensors")
         ends = [self._tensor() for _ in range(tensors)]
         start = -(-self._at // self._alignment) * self._alignment
         if any(start + end > len(self._data) for _, end in ends):
@@ -67,6 +75,8 @@ class _Header:
         kind = GGUFValueType(self._number("<I"))
         if name == b"general.alignment" and kind == GGUFValueType.UINT32:
             self._alignment = max(1, self._number("<I"))
+        elif name.endswith(b".block_count") and kind == GGUFValueType.UINT32:
+            self._layers = self._number("<I")
         elif kind == GGUFValueType.ARRAY:
             self._array(GGUFValueType(self._number("<I")), self._number("<Q"))
         else:
@@ -75,6 +85,9 @@ class _Header:
     def _array(self, kind: GGUFValueType, count: int) -> None:
         if kind == GGUFValueType.ARRAY:
             raise ValueError("has arrays of arrays, which no model has")
+        self._items += count
+        if self._items > _MOST_ITEMS:
+            raise ValueError(f"has arrays of more than {_MOST_ITEMS} items")
         if kind == GGUFValueType.STRING:
             for _ in range(count):
                 self._string()
@@ -100,5 +113,7 @@ class _Header:
     def _take(self, size: int) -> bytes:
         if size > len(self._data) - self._at:
             raise ValueError("ends in the middle of its header")
+        if self._at + size > _MOST_BYTES:
+            raise ValueError(f"has a header of more than {_MOST_BYTES >> 20} MiB")
         self._at += size
         return self._data[self._at - size : self._at]

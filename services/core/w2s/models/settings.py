@@ -33,11 +33,12 @@ def vet_settings(folder: Path, field: str) -> None:
     for name, problems in ((_CONFIG, _of_model), (_TOKENIZER, _of_tokenizer), (_SPECIAL_TOKENS, _of_special_tokens)):
         if not (folder / name).exists():
             continue
-        if problem := next(problems(_object(folder / name, field)), None):
+        if problem := next(problems(read_settings(folder / name, field)), None):
             raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {name} names {problem}")
 
 
-def _object(file: Path, field: str) -> dict[str, Any]:
+def read_settings(file: Path, field: str) -> dict[str, Any]:
+    """A file's JSON object; errors as `vet_settings`."""
     try:
         settings = json.loads(file.read_bytes())
     except (RecursionError, ValueError) as error:
@@ -47,9 +48,18 @@ def _object(file: Path, field: str) -> dict[str, Any]:
     return settings
 
 
+def parts(settings: Any) -> Iterator[dict[str, Any]]:
+    """Settings and all that they hold: a configuration may hold others."""
+    if isinstance(settings, dict):
+        yield settings
+    if isinstance(settings, dict | list):
+        for value in settings.values() if isinstance(settings, dict) else settings:
+            yield from parts(value)
+
+
 def _of_model(settings: dict[str, Any]) -> Iterator[str]:
     yield from _code(settings)
-    for part in _parts(settings):
+    for part in parts(settings):
         if any("/" in str(part.get(key)) for key in _KERNELS):
             yield "kernels of its own (attn_implementation); remote code is never run"
     weights = settings.get("transformers_weights")
@@ -74,7 +84,7 @@ def _code(settings: dict[str, Any]) -> Iterator[str]:
         yield "code of its own (auto_map); remote code is never run"
     if found := [key for key in _ELSEWHERE if key in settings]:
         yield f"files to be read in place of its own ({found[0]})"
-    for part in _parts(settings):
+    for part in parts(settings):
         if part.get("model_type") == "rag" or str(part.get("tokenizer_class")).startswith("RagTokenizer"):
             yield "tokenizers in folders below its own (RagTokenizer)"
 
@@ -90,12 +100,3 @@ def _files(settings: dict[str, Any], harmless: tuple[str, ...]) -> Iterator[str]
 
 def _any(key: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
-
-
-def _parts(settings: Any) -> Iterator[dict[str, Any]]:
-    """Settings and all that they hold: a configuration may hold others."""
-    if isinstance(settings, dict):
-        yield settings
-    if isinstance(settings, dict | list):
-        for value in settings.values() if isinstance(settings, dict) else settings:
-            yield from _parts(value)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from w2s.artifacts.manifest import content_digest, hash_file
 from w2s.errors import InvalidArgument
 from w2s.models.gguf_header import gguf_parameters
-from w2s.models.settings import vet_settings
+from w2s.models.settings import parts, read_settings, vet_settings
 
 # The files that decide what a model answers: configuration, chat templates, weights, and all that one tokenizer or
 # another is made of. Libraries read them from the folder itself, so a file of such a name in a folder below does not
@@ -34,6 +34,9 @@ DECISIVE = (
 
 # Of the largest tokenizers that are published, tokenizer.json has some 35 MB.
 _MOST_SETTINGS = 256 << 20
+# Settings that no weights can fall short of: each layer has tensors of its own, each width is that of one.
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers")
+_WIDTHS = ("vocab_size", "hidden_size", "intermediate_size", "d_model", "n_embd")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack")
 
 
@@ -65,7 +68,8 @@ def weight_bytes(path: Path, bytes_per_parameter: int = 4) -> int:
     """
     if path.is_file():
         return gguf_parameters(path) * bytes_per_parameter
-    return sum(map(_parameters, path.glob("*.safetensors"))) * bytes_per_parameter
+    shapes = [shape for weights in path.glob("*.safetensors") for shape in _shapes(weights)]
+    return sum(map(math.prod, shapes)) * bytes_per_parameter
 
 
 def vet(path: Path, field: str) -> None:
@@ -89,8 +93,7 @@ def vet(path: Path, field: str) -> None:
         vet_settings(path, field)
         for index in path.glob("*.safetensors.index.json"):
             _vet_index(index)
-        for weights in sorted(path.glob("*.safetensors")):
-            _parameters(weights)
+        _vet_shapes(path, field)
     except (KeyError, OSError, RecursionError, SafetensorError, ValueError) as error:
         raise InvalidArgument(f"{field}.uri", f"cannot be loaded: {error}") from error
 
@@ -143,7 +146,19 @@ def _vet_index(index: Path) -> None:
         raise ValueError(f"{index.name} names {sorted(missing)[0]}, which the folder does not hold")
 
 
-def _parameters(weights: Path) -> int:
-    """How many numbers a safetensors file holds; its header is checked against its size first."""
+def _vet_shapes(folder: Path, field: str) -> None:
+    """Checks that a configuration is no larger than its weights: libraries build what it says before they compare."""
+    shapes = [shape for weights in sorted(folder.glob("*.safetensors")) for shape in _shapes(weights)]
+    widest = max((size for shape in shapes for size in shape), default=0)
+    most = dict.fromkeys(_LAYERS, len(shapes)) | dict.fromkeys(_WIDTHS, widest)
+    config = read_settings(folder / "config.json", field) if (folder / "config.json").exists() else {}
+    for part in parts(config):
+        for name in most.keys() & part.keys():
+            if isinstance(part[name], int | float) and part[name] > most[name]:
+                raise ValueError(f"config.json says {name}={part[name]}, and its weights have {most[name]} at most")
+
+
+def _shapes(weights: Path) -> list[list[int]]:
+    """The shapes in a safetensors file; its header is checked against its size first."""
     with safe_open(weights, framework="np") as tensors:
-        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+        return [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118

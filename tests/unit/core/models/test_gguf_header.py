@@ -74,12 +74,15 @@ def test_real_weights_are_counted(smollm2_path):
         (b"GG", "ends in the middle"),
         (header(version=1), "version 1"),
         (header(version=3 << 24), "version 50331648"),
-        (header(entries=[entry("a", ARRAY, array(UINT8, 2**63))]), "ends in the middle"),
-        (header(entries=[entry("a", ARRAY, array(STRING, 2**63))]), "ends in the middle"),
+        (header(entries=[entry("a", ARRAY, array(UINT8, 2**63))]), "more than 2097152 items"),
+        (header(entries=[entry("a", ARRAY, array(STRING, 2**63))]), "more than 2097152 items"),
+        (header(entries=[entry("a", ARRAY, array(STRING, 2**21))]), "ends in the middle"),
         (header(entries=[entry("a", ARRAY, array(ARRAY, 1, array(UINT8, 0)))]), "arrays of arrays"),
         (header(entries=[struct.pack("<Q", 2**62)]), "ends in the middle"),
         (header(entries=[entry("a", 77, b"")]), "77 is not a valid"),
-        (header(tensors=2**60), "ends in the middle"),
+        (header(tensors=2**60), "1152921504606846976 tensors"),
+        (header(tensors=2**16), "ends in the middle"),
+        (header(tensors=1, entries=[entry("llama.block_count", UINT32, b"\2\0\0\0")]), "2 layers, in 1 tensors"),
         (header(tensors=1) + tensor("a", (4, 4), 0, 0), "reach beyond its end"),
         (header(tensors=1) + tensor("a", (4,), 0, 2**50) + b"\0" * 64, "reach beyond its end"),
         (header(tensors=1) + tensor("a", (1,) * 9, 0, 0), "9 dimensions"),
@@ -90,6 +93,26 @@ def test_real_weights_are_counted(smollm2_path):
 def test_a_file_that_lies_about_its_sizes_is_refused_at_once(file, content, problem):
     with pytest.raises(ValueError, match=problem):
         gguf_parameters(file(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (header(tensors=2**60), "1152921504606846976 tensors"),
+        (struct.pack("<4sIQQ", b"GGUF", 3, 0, 2**60), "1152921504606846976 entries"),
+        (header(entries=[entry("a", ARRAY, array(STRING, 2**50))]), "more than 2097152 items"),
+        (header(entries=[entry("a", ARRAY, array(UINT8, 2**20, bytes(2**20)))] * 3), "more than 2097152 items"),
+        (header(entries=[entry("a", STRING, struct.pack("<Q", 2**39))]), "more than 256 MiB"),
+    ],
+)
+@pytest.mark.timeout(10)
+def test_a_file_as_large_as_it_says_is_refused_as_fast(file, content, problem):
+    path = file(content)
+    with path.open("ab") as stream:
+        # It takes no room on the disk, and hours to walk through.
+        stream.truncate(1 << 40)
+    with pytest.raises(ValueError, match=problem):
+        gguf_parameters(path)
 
 
 def test_a_tensor_may_end_where_the_file_ends_and_not_one_byte_later(file):

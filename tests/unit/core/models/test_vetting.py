@@ -103,6 +103,22 @@ def test_safetensors_whose_header_does_not_fit_the_file_are_refused(folder, cont
 
 
 @pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"num_hidden_layers": 2}, "num_hidden_layers=2, and its weights have 1 at most"),
+        ({"body": {"n_layer": 20_000}}, "n_layer=20000, and its weights have 1 at most"),
+        ({"hidden_size": 4}, "hidden_size=4, and its weights have 3 at most"),
+        ({"text_config": {"vocab_size": 1e12}}, "vocab_size=1000000000000.0, and its weights have 3 at most"),
+    ],
+)
+def test_a_configuration_that_is_larger_than_its_weights_is_refused(folder, config, problem):
+    (folder / "config.json").write_text('{"num_hidden_layers": 1, "hidden_size": 3, "max_position_embeddings": 512}')
+    vet(folder, "model")
+    (folder / "config.json").write_text(json.dumps(config))
+    assert problem in refused(folder)
+
+
+@pytest.mark.parametrize(
     "index", ['{"weight_map": {"a": "../other/x.safetensors"}}', '{"weight_map": {"a": "absent"}}', "[]"]
 )
 def test_an_index_of_shards_that_are_not_in_the_folder_is_refused(folder, index):
