@@ -107,8 +107,11 @@ def each(encode: Callable[[Sequence[T]], Sequence[U]], inputs: Sequence[T], fiel
         return []
     try:
         return list(encode(inputs))
-    except (TypeError, ValueError) as error:
-        # A string with a lone surrogate, which JSON can hold, is a TypeError of the tokenizer.
+    except Exception as error:
+        # A string with a lone surrogate, which JSON can hold, is a TypeError of the tokenizer; a token that its
+        # vocabulary lacks is of no narrower class.
+        if type(error) is not Exception and not isinstance(error, TypeError | ValueError):
+            raise
         if len(inputs) == 1:
             return [InvalidArgument(field, f"cannot be tokenized: {error}")]
         return [result for one in inputs for result in each(encode, [one], field)]

@@ -3,11 +3,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
+from w2s.errors import InvalidArgument
 from w2s.models.batches import token_batches
 from w2s.models.classifier import ClassifierConfig
 from w2s.models.spec import Encoding
-from w2s.models.tokens import pad, tokenize
+from w2s.models.tokens import each, pad, tokenize
 
 
 @given(st.lists(st.integers(1, 60), max_size=50), st.integers(1, 100))
@@ -65,3 +69,21 @@ def test_a_text_without_tokens_becomes_one_padding_token_that_is_seen(tokenizer,
     bare.pad_token_id = 7
     ((tokens),), _ = tokenize(bare, ClassifierConfig(), [""], None)
     assert (tokens["input_ids"], tokens["attention_mask"]) == ([7], [1])
+
+
+def test_a_text_that_the_vocabulary_cannot_spell_fails_alone_and_other_faults_are_no_texts():
+    words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0})))
+
+    def encode(texts):
+        return words(list(texts), add_special_tokens=False)["input_ids"]
+
+    first, second = each(encode, ["a", "b"], "text")
+    assert first == [0]
+    assert isinstance(second, InvalidArgument)
+    assert second.message.startswith("text: cannot be tokenized: WordLevel error: Missing [UNK]")
+
+    def fault(_):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        each(fault, ["a"], "text")
