@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import grpc
-from google.protobuf import descriptor, descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor, descriptor_pb2, descriptor_pool, message, message_factory
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hypothesis import strategies as st
 
 _F = descriptor.FieldDescriptor
 _SKIPPED = ("grpc.",)
 _DEPTH = 4
+# Per cent of the fields that a message has.
+_OFTEN = (5, 20, 50)
+# One message in so many is huge: more of its fields, texts this long, and items repeated so often, up to about
+# what a server reads at all.
+_HUGE_ONE_IN, _HUGE_OFTEN, _HUGE_LENGTH, _HUGE_COUNT, _HUGE_BYTES = 15, 80, 1_000_000, 2000, 1 << 23
 # What people, and attackers, put into text fields.
 _TEXTS = st.one_of(
     st.text(max_size=40),
@@ -110,34 +115,70 @@ class Reflected:
                 self._pool.Add(ready)
 
 
-def messages(kind, depth=_DEPTH):
-    """Strategy of serialised messages of a descriptor: any field, most left out."""
-    return st.composite(lambda draw: _filled(draw, kind, depth).SerializeToString())()
+def messages(kind, known, huge=False):
+    """Strategy of serialised messages of a descriptor: good ones, and such with any fields besides or instead.
+
+    Args:
+        kind: The descriptor.
+        known: By fields' names, what they have besides any text, and by messages' full names, a good one, serialised.
+        huge: Now and then one is as large as a server reads.
+    """
+    return st.composite(lambda draw: _Drawn(draw, known, huge).message(kind, _DEPTH).SerializeToString())()
 
 
-def _filled(draw, kind, depth):
-    made = message_factory.GetMessageClass(kind)()
-    for field in kind.fields:
-        if draw(st.booleans()):
-            _fill(draw, made, field, depth)
-    return made
+class _Drawn:
+    """Draws a message, part by part."""
 
+    def __init__(self, draw, known, huge):
+        self._draw = draw
+        self._known = known
+        self._huge = huge and draw(st.integers(0, _HUGE_ONE_IN)) == 1
+        # Many fields, or hardly any.
+        self._often = _HUGE_OFTEN if self._huge else draw(st.sampled_from(_OFTEN))
 
-def _fill(draw, made, field, depth):
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return
-    if field.cpp_type == _F.CPPTYPE_MESSAGE:
-        if depth:
-            for _ in range(draw(st.integers(0, 3)) if field.is_repeated else 1):
-                part = _filled(draw, field.message_type, depth - 1)
-                target = getattr(made, field.name)
-                target.add().CopyFrom(part) if field.is_repeated else target.CopyFrom(part)
-        return
-    strategy = _strategy(field)
-    if field.is_repeated:
-        getattr(made, field.name).extend(draw(st.lists(strategy, max_size=4)))
-    else:
-        setattr(made, field.name, draw(strategy))
+    def message(self, kind, depth):
+        begun = self._draw(st.sampled_from([self._known.get(kind.full_name, b""), b""]))
+        made = message_factory.GetMessageClass(kind).FromString(begun)
+        for field in kind.fields:
+            if self._draw(st.integers(0, 99)) >= 100 - self._often and (field.message_type is None or depth):
+                self._fill(made, field, depth)
+        return made
+
+    def _fill(self, made, field, depth):
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            self._fill_map(getattr(made, field.name), field.message_type.fields_by_name, depth)
+        elif field.is_repeated:
+            items = [self._one(field, depth) for _ in range(self._draw(st.integers(int(self._huge), 4)))]
+            getattr(made, field.name).extend(self._many(items))
+        elif field.message_type is not None:
+            getattr(made, field.name).MergeFrom(self._one(field, depth))
+        else:
+            setattr(made, field.name, self._one(field, depth))
+
+    def _fill_map(self, target, entry, depth):
+        keys = [self._one(entry["key"], depth) for _ in range(self._draw(st.integers(0, 4)))]
+        value = self._one(entry["value"], depth)
+        for key in [*keys, *map(str, range(len(self._many([value]))))]:
+            if entry["value"].message_type is not None:
+                target[key].CopyFrom(value)
+            else:
+                target[key] = value
+
+    def _one(self, field, depth):
+        if field.message_type is not None:
+            return self.message(field.message_type, depth - 1)
+        if self._huge and field.cpp_type == _F.CPPTYPE_STRING and self._draw(st.booleans()):
+            unit = self._draw(st.characters(codec="utf-8")) if field.type == _F.TYPE_STRING else b"\xff"
+            return unit * _HUGE_LENGTH
+        strategy = _strategy(field)
+        return self._draw(
+            st.sampled_from(self._known[field.name]) | strategy if field.name in self._known else strategy
+        )
+
+    def _many(self, items):
+        """As many items as a huge message has: the same over and over."""
+        size = sum(one.ByteSize() if isinstance(one, message.Message) else len(str(one)) for one in items)
+        return items * max(1, min(_HUGE_COUNT, _HUGE_BYTES // (size + 1))) if self._huge else items
 
 
 def _strategy(field):
