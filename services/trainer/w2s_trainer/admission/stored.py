@@ -82,7 +82,7 @@ class Stored:
         try:
             with fsspec.open(f"{self.uri}/{name}", "rb") as stream:
                 return read(stream)
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        except (OSError, ValueError, LookupError, pa.ArrowException) as error:
             raise DataLoss(f"{name} of {self.uri} cannot be read: {str(error).splitlines()[0]}") from error
 
 
