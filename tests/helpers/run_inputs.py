@@ -109,9 +109,13 @@ def write_model(folder: Path, shapes=None, tokenizer=None, **config) -> None:
 
 
 def sparse_weights(path: Path, size: int) -> None:
-    """Makes a safetensors file one of a single float16 tensor of so many bytes, which takes no space."""
-    tensor = {"dtype": "F16", "shape": [size // 2], "data_offsets": [0, size // 2 * 2]}
-    header = json.dumps({"layer.0.query.weight": tensor}).encode()
+    """Makes a safetensors file one of two float16 tensors, one a layer, of so many bytes, which takes no space."""
+    ends = (0, size // 2 * 2 - 2, size // 2 * 2)
+    tensors = {
+        f"layer.{layer}.query.weight": {"dtype": "F16", "shape": [(end - start) // 2], "data_offsets": [start, end]}
+        for layer, (start, end) in enumerate(itertools.pairwise(ends))
+    }
+    header = json.dumps(tensors).encode()
     with path.open("wb") as stream:
         stream.write(len(header).to_bytes(8, "little") + header)
         stream.truncate(8 + len(header) + size // 2 * 2)

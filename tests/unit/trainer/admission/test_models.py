@@ -93,10 +93,10 @@ def test_hops_are_checked_like_the_run(inputs, refuses, spec):
 
 
 def test_other_names_of_the_same_settings_are_known(inputs, refuses, spec):
-    names = {"num_hidden_layers": None, "max_position_embeddings": None, "n_layer": 3, "n_positions": 32}
+    names = {"num_hidden_layers": None, "max_position_embeddings": None, "n_layer": 1, "n_positions": 4}
     uri = inputs.model("gpt2", **names)
-    refuses(spec(model={"uri": uri, "layers": 4, "max_length": 8}), "run.spec.model.layers", "at most 3")
-    refuses(spec(model={"uri": uri, "max_length": 33}), "run.spec.model.max_length", "at most 32")
+    refuses(spec(model={"uri": uri, "layers": 2, "max_length": 4}), "run.spec.model.layers", "at most 1")
+    refuses(spec(model={"uri": uri, "max_length": 5}), "run.spec.model.max_length", "at most 4")
 
 
 def test_a_chat_template_must_be_there(inputs, admission, refuses, spec):
