@@ -12,10 +12,14 @@ from jinja2 import TemplateError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from w2s.models.templates import bounded_work
+
 # Lines of a template that one rendering may run: those that are published run some hundreds.
 _MOST_STEPS = 100_000
 # Characters that it may add to what was said, and how often it may repeat that.
 _MOST_ADDED, _MOST_TIMES = 200_000, 4
+# Characters and numbers that its steps may handle, all together, and how often they may handle what was said.
+_MOST_WORK, _MOST_WORK_TIMES = 1_000_000, 40
 # What jinja2 calls the file of a template that comes from none.
 _OF_TEMPLATES = "<template>"
 
@@ -64,13 +68,14 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str
     turns = [{"role": "user", "content": prompt}]
     if completion is not None:
         turns.append({"role": "assistant", "content": completion})
+    said = sum(len(turn["content"]) for turn in turns)
     try:
-        with _bounded_steps():
+        with _bounded_steps(), bounded_work(_MOST_WORK + _MOST_WORK_TIMES * said):
             text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=completion is None)
     # Any error can be written in a template.
     except Exception as error:
         raise ValueError(f"the chat template fails: {error}") from error
-    if len(text) > _MOST_ADDED + _MOST_TIMES * sum(len(turn["content"]) for turn in turns):
+    if len(text) > _MOST_ADDED + _MOST_TIMES * said:
         raise ValueError(f"the chat template fails: it writes {len(text)} characters")
     return str(text)
 

@@ -66,7 +66,6 @@ def test_a_template_gets_out_of_no_sandbox(template, tmp_path):
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{{ 'x' * 1000000 }}",
         "{{ messages[0].content * 300000 }}",
-        "{{ range(10 ** 9) | list }}",
         "{{ 1 / 0 }}",
         "{{ messages[7].content.nothing }}",
         "{% for",
