@@ -237,12 +237,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         name = getattr(called, "__name__", "")
         if name == "join" and args:
             args = (list(args[0]), *args[1:])
-        _count([*args, *kwargs.values()])
+        # jinja2 hands on the variables around a call, and takes them back before it.
+        given = [*args, *(value for key, value in kwargs.items() if key not in ("_loop_vars", "_block_vars"))]
+        _count(given)
         if isinstance(owner, str) and name in _words(_OF_TEXTS):
             _count(owner)
-            _before_method(owner, name, args, kwargs)
+            _before_method(owner, name, given)
         elif any(called is self.globals.get(known) for known in _words(_GLOBALS)):
-            if name == "strftime_now" and _WIDE.search(str([*args, *kwargs.values()])):
+            if name == "strftime_now" and _WIDE.search(str(given)):
                 _refuse("such a width")
         elif not (isinstance(owner, dict | list | tuple) and name in _words(_OF_OTHERS)):
             _refuse(f"a call of {name or type(called).__name__}")
@@ -252,13 +254,13 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return result
 
 
-def _before_method(owner: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _before_method(owner: str, name: str, given: list[Any]) -> None:
     if name == "replace":
-        _replaced(owner, *args, *kwargs.values())
+        _replaced(owner, *given)
     elif name == "join":
-        _joined(owner, *args)
+        _joined(owner, *given)
     elif name == "format":
-        _formatted(owner, _WIDE_BRACES, "{", [*args, *kwargs.values()])
+        _formatted(owner, _WIDE_BRACES, "{", given)
 
 
 def _same(value: Any) -> Any:

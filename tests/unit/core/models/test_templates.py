@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from helpers.tiny_models import byte_tokenizer
@@ -133,6 +135,32 @@ def test_a_template_as_they_are_published_renders_as_in_jinjas_own_sandbox(monke
     tokenizer.chat_template = PUBLISHED + "{# again #}"
     monkeypatch.setattr(chat_template_utils, "ImmutableSandboxedEnvironment", ImmutableSandboxedEnvironment)
     assert [render_chat(tokenizer, *turn) for turn in turns] == rendered
+
+
+def test_the_templates_of_many_published_models_render_as_in_jinjas_own_sandbox(monkeypatch):
+    tokenizer = byte_tokenizer()
+    published = Path(find_spec("trl").submodule_search_locations[0]) / "chat_templates"
+
+    def rendered() -> list[str]:
+        found = []
+        # Those for training are the others again, with marks around answers.
+        for file in [file for file in published.glob("*.jinja") if "training" not in file.name]:
+            tokenizer.chat_template = file.read_text()
+            for turns in (("hi",), ("hi", "<think>\nso\n</think>\n\nho")):
+                try:
+                    found.append(render_chat(tokenizer, *turns))
+                except ValueError as error:
+                    # Some read pictures, and some no answers.
+                    found.append(str(error))
+        return found
+
+    ours = rendered()
+    assert len(ours) > 50
+    assert sum("the chat template fails" in text for text in ours) < 10
+    monkeypatch.setattr(chat_template_utils, "ImmutableSandboxedEnvironment", ImmutableSandboxedEnvironment)
+    chat_template_utils._compile_jinja_template.cache_clear()
+    assert ours == rendered()
+    chat_template_utils._compile_jinja_template.cache_clear()
 
 
 def test_a_long_conversation_is_no_long_template():
