@@ -13,18 +13,22 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from helpers.run_inputs import Inputs
 from support.faults import ANY, CLASSES, examples, examples_dataset, model_teacher
 from support.slow_disk import slow_disk
 
 from w2s.artifacts import ArtifactStore
 from w2s.common.v1 import common_pb2 as common
-from w2s.evaluator.v1 import evaluator_pb2
+from w2s.evaluator.v1 import evaluator_pb2, monitor_pb2
 from w2s.supervisor.v1 import supervisor_pb2 as pb
+from w2s.trainer.v1 import trainer_pb2
 
-from .conftest import Server
+from .conftest import CLIENTS, Server
 
 SUCCEEDED, FAILED = common.JOB_STATE_SUCCEEDED, common.JOB_STATE_FAILED
 ROWS = 2000
+# Of a run: some seconds' worth.
+EPOCHS = 200
 CLOCK = Path(__file__).parents[1] / "support" / "clock.c"
 pytestmark = pytest.mark.faults
 
@@ -134,6 +138,83 @@ def whole(server, dataset):
         return client.ended(client.LabelDataset(dataset=dataset, request_id="undisturbed")).labels
 
 
+class Work:
+    """The jobs of one service, of which each makes the same.
+
+    Args:
+        server: The service.
+        begin: Begins one of an id: `begin(client, id)`.
+        made: The digest of what one that has ended has made.
+
+    Attributes:
+        expected: That digest where nothing fails.
+    """
+
+    def __init__(self, server, begin, made):
+        self.server, self.begin, self.made = server, begin, made
+        with server.client() as client:
+            ended = client.ended(begin(client, "undisturbed"))
+        assert ended.status.state == SUCCEEDED, ended.status.error.message
+        self.expected = made(ended)
+
+    def check(self, ended):
+        """Asserts that a job has made what all make."""
+        assert ended.status.state == SUCCEEDED, ended.status.error.message
+        assert self.made(ended) == self.expected
+
+
+@pytest.fixture(scope="module")
+def labelling(server, dataset):
+    return Work(
+        server,
+        lambda client, id_: client.LabelDataset(dataset=dataset, request_id=id_),
+        lambda job: job.labels.digest,
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluating(tmp_path_factory, server, disk, dataset):
+    found = started("evaluator", tmp_path_factory.mktemp("e"), disk, [f"--supervisor-address={server.target}"])
+    source = evaluator_pb2.TeacherSource(teacher="teachers/topics")
+    asked = evaluator_pb2.Evaluation(spec=evaluator_pb2.EvaluationSpec(dataset=dataset, teacher=source))
+    yield Work(
+        found,
+        lambda client, id_: client.CreateEvaluation(evaluation=asked, request_id=id_),
+        lambda evaluation: evaluation.result.predictions.digest,
+    )
+    found.kill()
+
+
+@pytest.fixture(scope="module")
+def run(bases, disk):
+    """A run of a few seconds."""
+    ids = [f"{number:02}" for number in range(32)]
+    learnt = Inputs(disk, bases).examples("learnt", ids=ids, second=None)
+    base = common.ModelRef(uri=f"file://{bases}/encoder")
+    spec = trainer_pb2.RunSpec(
+        model=trainer_pb2.ModelSpec(base=base, max_length=16, dropout=True),
+        dataset=common.DatasetRef(uri=learnt.uri),
+        training=trainer_pb2.TrainingConfig(epochs=EPOCHS, batch_size=8, evaluations=0),
+    )
+    return trainer_pb2.Run(spec=spec)
+
+
+@pytest.fixture(scope="module")
+def trainer_flags(bases):
+    return ["--no-allow-hub", "--threads=1", f"--model-roots={bases}"]
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory, disk, run, trainer_flags):
+    found = started("trainer", tmp_path_factory.mktemp("t"), disk, trainer_flags)
+    yield Work(
+        found,
+        lambda client, id_: client.CreateRun(run=run, request_id=id_),
+        lambda run: run.result.model.digest,
+    )
+    found.kill()
+
+
 @BROKEN
 def test_a_job_fails_for_its_disk_and_goes_on_once_that_is_well(
     client, disk, store, dataset, whole, broken, code, words
@@ -153,22 +234,15 @@ def test_a_job_fails_for_its_disk_and_goes_on_once_that_is_well(
 
 
 @BROKEN
-def test_an_evaluation_fails_for_its_disk_and_goes_on(
-    tmp_path_factory, server, disk, store, dataset, broken, code, words
-):
-    found = started("evaluator", tmp_path_factory.mktemp("e"), disk, [f"--supervisor-address={server.target}"])
-    spec = {"dataset": dataset, "teacher": evaluator_pb2.TeacherSource(teacher="teachers/topics")}
+def test_an_evaluation_fails_for_its_disk_and_goes_on(evaluating, disk, store, broken, code, words):
     id_ = f"evaluated-on-a-bad-disk-{code}"
-    try:
-        with found.client() as client:
-            with broken(disk):
-                failed = client.evaluate(id_, **spec)
-                assert (failed.status.state, failed.status.error.code) == (FAILED, code), failed.status.error.message
-                assert words in failed.status.error.message
-                assert store.find("predictions", id_) is None
-            assert client.evaluate(id_, **spec).status.state == SUCCEEDED
-    finally:
-        found.kill()
+    with evaluating.server.client() as client:
+        with broken(disk):
+            failed = client.ended(evaluating.begin(client, id_))
+            assert (failed.status.state, failed.status.error.code) == (FAILED, code), failed.status.error.message
+            assert words in failed.status.error.message
+            assert store.find("predictions", id_) is None
+        evaluating.check(client.ended(evaluating.begin(client, id_)))
 
 
 def test_a_full_disk_under_the_state_is_named_and_nothing_acknowledged_is_lost(server, client, model_root):
@@ -212,6 +286,43 @@ def unhealthy(server):
     thread.join()
 
 
+@pytest.fixture
+def monitor(mounted, server, disk, connected):
+    """The folder of an evaluator whose state is on a small disk, and a client of its monitor, with a student."""
+    found = started("evaluator", mounted("monitor"), disk, [f"--supervisor-address={server.target}"])
+    with connected("monitor", found.target) as client:
+        spec = monitor_pb2.StudentSpec(dimension="topic", label_names=CLASSES)
+        client.RegisterStudent(student_id="s", spec=spec)
+        yield found.folder, client
+    found.kill()
+
+
+def test_a_full_disk_under_the_monitors_state_loses_no_observation_and_takes_none_twice(monitor):
+    folder, client = monitor
+
+    def observe(number):
+        row = monitor_pb2.Observation(example=examples(number + 1)[-1], probabilities=(0.5, 0.25, 0.25))
+        request = monitor_pb2.ObserveRequest(student="students/s", observations=[row])
+        (told,) = client.stub.Observe(iter([request]), timeout=60)
+        return told.accepted, told.duplicates
+
+    stored, refused = [], None
+    assert observe(0) == (1, 0)
+    with full(folder):
+        for number in range(1, 3000):
+            stored.append(number - 1)
+            try:
+                assert observe(number) == (1, 0)
+            except grpc.RpcError as error:
+                refused = error
+                break
+        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, refused.details()
+        assert "no space left on the device while writing the database" in refused.details()
+        assert client.GetMonitorReport(name="students/s").waiting == len(stored)
+    assert [observe(number) for number in stored] == [(0, 1)] * len(stored)
+    assert observe(len(stored)) == (1, 0)
+
+
 def test_a_slow_disk_costs_time_and_nothing_else(server, client, model_root, dataset, whole, unhealthy):
     request = pb.LabelDatasetRequest(dataset=dataset, request_id="on-a-slow-disk")
     with slow_disk([server.process.pid]):
@@ -234,36 +345,43 @@ def test_a_slow_disk_costs_time_and_nothing_else(server, client, model_root, dat
     assert unhealthy == []
 
 
-def test_calls_wait_for_a_database_that_another_process_keeps_and_a_job_goes_on(server, client, dataset, whole):
-    job = client.LabelDataset(dataset=dataset, request_id="kept-up")
-    other = sqlite3.connect(server.folder / "state.db", isolation_level=None, timeout=30, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(grpc.RpcError) as caught:
-        client.stub.GetLabelingJob(pb.GetLabelingJobRequest(name=job.name), timeout=1)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    threading.Timer(3, other.execute, ["ROLLBACK"]).start()
-    assert client.GetLabelingJob(name=job.name).name == job.name
-    ended = client.ended(job)
-    assert (ended.status.state, ended.labels.digest) == (SUCCEEDED, whole.digest), ended.status.error.message
+@pytest.fixture(params=["labelling", "training", "evaluating"])
+def work(request):
+    return request.getfixturevalue(request.param)
 
 
-def test_a_database_whose_file_goes_is_missed_at_once_and_back_as_it_was(server, client, model_root, dataset, whole):
-    spec, state = model_teacher(model_root, "topics"), server.folder / "state.db"
-    client.RegisterTeacher(teacher_id="before", spec=spec)
-    state.rename(server.folder / "aside.db")
-    with pytest.raises(grpc.RpcError) as caught:
-        client.RegisterTeacher(teacher_id="while-gone", spec=spec)
-    assert (caught.value.code(), "put back the one" in caught.value.details()) == (grpc.StatusCode.UNAVAILABLE, True)
-    (server.folder / "aside.db").rename(state)
-    assert client.GetTeacher(name="teachers/before").name == "teachers/before"
-    ended = client.ended(client.LabelDataset(dataset=dataset, request_id="after-the-file"))
-    assert (ended.status.state, ended.labels.digest) == (SUCCEEDED, whole.digest)
+def test_calls_wait_for_a_database_that_another_process_keeps_and_a_job_goes_on(work):
+    folder, messages = work.server.folder, CLIENTS[work.server.name][1]
+    with work.server.client() as client:
+        job = work.begin(client, "kept-up")
+        get = f"Get{type(job).__name__}"
+        other = sqlite3.connect(folder / "state.db", isolation_level=None, timeout=30, check_same_thread=False)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(grpc.RpcError) as caught:
+            getattr(client.stub, get)(getattr(messages, f"{get}Request")(name=job.name), timeout=1)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        threading.Timer(3, other.execute, ["ROLLBACK"]).start()
+        assert getattr(client, get)(name=job.name).name == job.name
+        work.check(client.ended(job))
 
 
-@pytest.mark.parametrize("seconds", [-3600, 3600])
-def test_a_clock_that_is_set_under_two_replicas_takes_no_job_from_its_owner(
-    tmp_path, disk, store, flags, model_root, dataset, whole, seconds
-):
+def test_a_database_whose_file_goes_is_missed_at_once_and_back_as_it_was(work):
+    state, aside = work.server.folder / "state.db", work.server.folder / "aside.db"
+    with work.server.client() as client:
+        under_way = work.begin(client, "under-way")
+        state.rename(aside)
+        with pytest.raises(grpc.RpcError) as caught:
+            work.begin(client, "while-gone")
+        said = (caught.value.code(), "put back the one" in caught.value.details())
+        assert said == (grpc.StatusCode.UNAVAILABLE, True), caught.value.details()
+        aside.rename(state)
+        work.check(client.ended(under_way))
+        work.check(client.ended(work.begin(client, "while-gone")))
+
+
+@contextlib.contextmanager
+def replicas_with_a_clock(name, tmp_path, disk, flags):
+    """Two replicas of a service, and the file of the seconds that are added to their time of day."""
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler, for the clock that a test can set")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "clock.so", CLOCK, "-ldl"], check=True)
@@ -271,24 +389,60 @@ def test_a_clock_that_is_set_under_two_replicas_takes_no_job_from_its_owner(
     offset.write_text("0")
     variables = {"LD_PRELOAD": str(tmp_path / "clock.so"), "W2S_TEST_CLOCK": str(offset)}
     shared = f"--database-url=sqlite:///{tmp_path}/shared.db"
-    servers = []
-    try:
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-            more = [*flags, shared, f"--replica={name}", "--follow-s=0.2"]
-            servers.append(started("supervisor", tmp_path / name, disk, more, **variables))
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for replica in ("one", "two"):
+            (tmp_path / replica).mkdir()
+            more = [f"--replica={replica}", "--follow-s=0.2"] if name == "supervisor" else []
+            servers.append(started(name, tmp_path / replica, disk, [*flags, shared, *more], **variables))
+            stack.callback(servers[-1].kill)
+        yield servers, offset
+
+
+def told_s(job):
+    """How many seconds a job says that it took."""
+    return job.status.end_time.ToSeconds() - job.status.start_time.ToSeconds()
+
+
+JUMPS = pytest.mark.parametrize("seconds", [-3600, 3600])
+
+
+@JUMPS
+def test_a_clock_that_is_set_under_two_replicas_takes_no_job_from_its_owner(
+    tmp_path, disk, flags, model_root, dataset, whole, seconds
+):
+    with replicas_with_a_clock("supervisor", tmp_path, disk, flags) as (servers, offset):
         with_topics(servers[0], model_root)
         with servers[0].client() as client:
             job = client.LabelDataset(dataset=dataset, request_id=f"clock{seconds}")
             client.until(job, lambda event: event.progress.step > 0)
             offset.write_text(str(seconds))
             ended = client.ended(job)
-            told = ended.status.end_time.ToSeconds() - ended.status.start_time.ToSeconds()
             time.sleep(4)
             replicas = {one.replica for one in client.GetTeacher(name="teachers/topics").replicas}
-    finally:
-        for server in servers:
-            server.kill()
-    assert abs(told - seconds) < 600
+    assert abs(told_s(ended) - seconds) < 600
     assert (ended.status.state, ended.status.attempt, ended.labels.digest) == (SUCCEEDED, 1, whole.digest)
     assert replicas == {"one", "two"}
+
+
+@JUMPS
+def test_a_clock_that_is_set_under_two_trainers_takes_no_run_from_its_owner(
+    tmp_path, disk, run, training, trainer_flags, seconds
+):
+    with (
+        replicas_with_a_clock("trainer", tmp_path, disk, trainer_flags) as (servers, offset),
+        servers[0].client() as one,
+        servers[1].client() as two,
+    ):
+        asked = one.CreateRun(run=run, request_id=f"clock{seconds}")
+        one.until(asked, lambda event: event.progress.stage == "train")
+        offset.write_text(str(seconds))
+        since = time.monotonic()
+        ended = one.ended(asked)
+        # Long enough for the other to have looked for runs whose lease is over.
+        assert time.monotonic() - since > 1
+        assert two.GetRun(name=asked.name) == ended
+        assert [found.name for found in two.ListRuns().runs] == [asked.name]
+    assert abs(told_s(ended) - seconds) < 600
+    assert ended.status.attempt == 1
+    training.check(ended)
