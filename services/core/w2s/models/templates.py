@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from itertools import permutations
 from typing import Any, NoReturn
 
 from jinja2 import Template, TemplateError, nodes, pass_context
@@ -33,7 +34,7 @@ _FILTERS = """
 """
 # They look at no more than one part of their value.
 _SHALLOW = "abs count d default first last length"
-_COMPARING = "!= < <= == > >= eq equalto ge greaterthan gt in le lessthan lt ne"
+_COMPARING = "divisibleby != < <= == > >= eq equalto ge greaterthan gt in le lessthan lt ne"
 _GLOBALS = "range dict namespace raise_exception strftime_now"
 _OF_TEXTS = """
     capitalize casefold count endswith find format index isalnum isalpha isdecimal isdigit islower isnumeric isspace
@@ -42,7 +43,8 @@ _OF_TEXTS = """
 """
 _OF_OTHERS = "copy count get index items keys values"
 # Widths of four digits, and those that come from elsewhere.
-_WIDE = re.compile(r"%(?:\([^)]*\))?[-+ #0.\d_^E]*(?:\*|\d{4})")
+_WIDE = re.compile(r"\*|\d{4}")
+_WIDE_TIME = re.compile(r"%[-+ #0_^E]*\d{3}")
 _WIDE_BRACES = re.compile(r"\{[^{}]*(?:\{|\d{4})")
 _left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 
@@ -83,7 +85,8 @@ def _count(value: Any) -> int:
         elif isinstance(one, list | tuple | set):
             size, held = len(one), one
         elif isinstance(one, int):
-            size = one.bit_length() // 64
+            # What is done with long ones takes their length squared.
+            size = (one.bit_length() // 64) ** 2
         elif isinstance(one, Namespace):
             raise SecurityError("a namespace is no value")
         else:
@@ -98,8 +101,10 @@ def _refuse(what: str) -> NoReturn:
     raise SecurityError(f"{what} is not for templates")
 
 
-def _replaced(text: str, old: str, new: str, *_: Any) -> None:
-    _spend(text.count(old) * len(new))
+def _replaced(text: str, given: list[Any]) -> None:
+    # They may be given by name, in any order.
+    for old, new in permutations(map(str, given[:3]), 2):
+        _spend(text.count(old) * len(new))
 
 
 def _joined(separator: str, items: list[Any]) -> None:
@@ -116,7 +121,7 @@ def _before_filter(name: str, value: Any, args: tuple[Any, ...], kwargs: dict[st
     """Counts what a filter makes of its arguments, where that is more than they are."""
     given = [*args, *kwargs.values()]
     if name == "replace":
-        _replaced(str(value), *map(str, given[:2]))
+        _replaced(str(value), given)
     elif name == "join":
         _joined("".join(map(str, given)), value)
     elif name == "indent":
@@ -153,6 +158,8 @@ class _Counting(NodeTransformer):
                     operand.expr = _counted(operand.expr)
             case nodes.Getitem(arg=nodes.Slice()):
                 node.node = _counted(node.node)
+            case nodes.Getitem():
+                node.arg = _counted(node.arg)
             case nodes.List() | nodes.Dict() | nodes.Tuple(ctx="load"):
                 return _counted(node)
         return node
@@ -232,7 +239,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
         """What a function or method gives, if it is one that templates need."""
         owner = getattr(getattr(called, "__wrapped__", called), "__self__", None)
-        if isinstance(called, Macro | LoopContext) or isinstance(owner, Extension | LoopContext):
+        if isinstance(called, Macro | LoopContext) or isinstance(owner, Extension):
+            _spend(len(args) + len(kwargs))
             return super().call(context, called, *args, **kwargs)
         name = getattr(called, "__name__", "")
         if name == "join" and args:
@@ -244,9 +252,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             _count(owner)
             _before_method(owner, name, given)
         elif any(called is self.globals.get(known) for known in _words(_GLOBALS)):
-            if name == "strftime_now" and _WIDE.search(str(given)):
+            if name == "strftime_now" and _WIDE_TIME.search(str(given)):
                 _refuse("such a width")
-        elif not (isinstance(owner, dict | list | tuple) and name in _words(_OF_OTHERS)):
+        elif not isinstance(owner, LoopContext) and not (
+            isinstance(owner, dict | list | tuple) and name in _words(_OF_OTHERS)
+        ):
             _refuse(f"a call of {name or type(called).__name__}")
         result = super().call(context, called, *args, **kwargs)
         if not isinstance(result, Namespace):
@@ -256,7 +266,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 def _before_method(owner: str, name: str, given: list[Any]) -> None:
     if name == "replace":
-        _replaced(owner, *given)
+        _replaced(owner, given)
     elif name == "join":
         _joined(owner, *given)
     elif name == "format":
