@@ -320,7 +320,7 @@ def test_a_full_disk_under_the_monitors_state_loses_no_observation_and_takes_non
         assert "no space left on the device while writing the database" in refused.details()
         report = client.GetMonitorReport(name="students/s")
         # The teacher may have labelled some before the disk was full.
-        assert report.waiting + sum(one.n for one in report.teachers) == len(stored)
+        assert report.waiting + sum(one.observations for one in report.teachers) == len(stored)
     assert [observe(number) for number in stored] == [(0, 1)] * len(stored)
     assert observe(len(stored)) == (1, 0)
 
