@@ -14,6 +14,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from w2s.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from w2s.rpc.access import Access
 from w2s.rpc.interceptors import CallInterceptor
 from w2s_supervisor.backends.protocol import Ability, Labelled, Scored
 from w2s_supervisor.desk import Answer
@@ -154,7 +155,7 @@ async def oip_served(desk, max_bytes=MAX_BYTES):
     server = grpc.aio.server(interceptors=[CallInterceptor(CollectorRegistry())])
     add_oip(server, desk, LIMITS)
     port = server.add_insecure_port("127.0.0.1:0")
-    http = OipHttp(desk, LIMITS, "127.0.0.1", 0, max_bytes)
+    http = OipHttp(desk, LIMITS, "127.0.0.1", 0, max_bytes, Access())
     await server.start()
     await http.start()
     try:

@@ -117,7 +117,7 @@ class OipHttp(HttpListener):
         host: The address to listen on.
         port: The port; 0 for a free one.
         max_bytes: The largest body that is read.
-        access: Who may ask; None for everybody.
+        access: Who may ask.
         tls: What connections are secured by; None for plaintext.
     """
 
@@ -128,11 +128,11 @@ class OipHttp(HttpListener):
         host: str,
         port: int,
         max_bytes: int,
-        access: Access | None = None,
+        access: Access,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        guard = Guard(access, role_of) if access else None
-        super().__init__(_application(desk, limits, max_bytes), host, port, "http_port", guard, tls)
+        app = _application(desk, limits, max_bytes)
+        super().__init__(app, host, port, "http_port", Guard(access, role_of), tls)
 
 
 def role_of(request: Request) -> Role | None:

@@ -17,6 +17,7 @@ import pytest
 from helpers.oip import LIMITS, MAX_BYTES, RuleDesk, oip_served
 
 from w2s.errors import InvalidArgument
+from w2s.rpc.access import Access
 from w2s_supervisor.oip.http import OipHttp
 
 # P(many) = (vowels + 1) / (letters + 2).
@@ -310,7 +311,7 @@ def test_there_are_no_other_pages(http):
 
 async def test_a_taken_port_is_said():
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = OipHttp(RuleDesk(), LIMITS, "127.0.0.1", taken.getsockname()[1], MAX_BYTES)
+        server = OipHttp(RuleDesk(), LIMITS, "127.0.0.1", taken.getsockname()[1], MAX_BYTES, Access())
         with pytest.raises(InvalidArgument, match=r"^http_port: cannot listen on 127\.0\.0\.1:[0-9]+; is it taken"):
             await server.start()
 
@@ -319,7 +320,7 @@ async def test_requests_in_flight_end_before_the_server_does_and_signals_are_lef
     desk = RuleDesk()
     desk.activate("vowels")
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    server = OipHttp(desk, LIMITS, "127.0.0.1", 0, MAX_BYTES)
+    server = OipHttp(desk, LIMITS, "127.0.0.1", 0, MAX_BYTES, Access())
     await server.start()
     async with httpx.AsyncClient(base_url=f"http://{server.address}") as client:
         sleepy = asyncio.create_task(client.post("/v1/models/active:predict", json={"instances": ["sleep 0.5"]}))
